@@ -1,0 +1,1 @@
+"""What it means: views and statistics of what was measured."""

@@ -1,0 +1,304 @@
+"""What a run is: eight frozen dataclasses. A string under a field tells its meaning, its unit and why its default.
+
+The string is also the field's help at the command line. Field names are the names of the flags; the few that differ
+stand in `FLAG_NAMES`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any, Literal, get_args
+
+from lorascope.errors import ConfigError
+
+Target = Literal["attention_only", "attention_qv", "mlp_only", "both", "all"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+TARGET_MODULES: dict[str, tuple[str, ...]] = {
+    "attention_only": ("q_proj", "k_proj", "v_proj", "o_proj"),
+    "attention_qv": ("q_proj", "v_proj"),
+    "mlp_only": ("gate_proj", "up_proj", "down_proj"),
+    "both": ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+    "all": ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "embed_tokens", "lm_head"),
+}
+"""The groups in the names of Llama's modules. Other architectures are matched by role, not by these names."""
+
+FLAG_NAMES: dict[tuple[str, str], str] = {
+    ("model", "model_id"): "model",
+    ("evaluation", "enabled"): "eval",
+    ("dynamic_lora", "enabled"): "dynamic_lora",
+}
+"""(section, field) -> flag, for the fields whose flag has another name."""
+
+
+class DatasetType(str, Enum):
+    """The four standard tasks."""
+
+    E2E_NLG = "e2e_nlg"
+    SAMSUM = "samsum"
+    WIKISQL = "wikisql"
+    MULTI_NLI = "multi_nli"
+
+
+def _require(ok: bool, name: str, rule: str, value: object) -> None:
+    if not ok:
+        raise ConfigError("config-value", f"{name} must be {rule}, got {value!r}", f"--{name} VALUE ({rule})")
+
+
+def _positive(section: object, *names: str) -> None:
+    for name in names:
+        value = getattr(section, name)
+        _require(isinstance(value, int) and value > 0, name, "a positive whole number", value)
+
+
+def _one_of(section: object, name: str, choices: tuple[str, ...]) -> None:
+    _require(getattr(section, name) in choices, name, f"one of {', '.join(choices)}", getattr(section, name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The base model."""
+
+    model_id: str = "TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T"
+    """Hub id or local folder of a causal language model [the study's model]."""
+    dtype: Dtype = "auto"
+    """Number format of the base weights [auto: float32 on the CPU, bfloat16 on a GPU]."""
+    device_map: str | None = None
+    """Placement of a model that is too large for one device, as in Transformers [none: one device]."""
+    attn_implementation: str | None = None
+    """Attention kernel, as in Transformers: eager, sdpa, flash_attention_2 [none: what Transformers chooses]."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the checkpoint [off: such code can do anything]."""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.model_id.strip()), "model", "a hub id or a folder", self.model_id)
+        _one_of(self, "dtype", get_args(Dtype))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoRAConfig:
+    """The adapters."""
+
+    target: Target = "attention_only"
+    """Modules that get an adapter: attention_only is q,k,v,o; attention_qv is q,v; mlp_only is gate,up,down; both is
+    the two together; all adds embedding and head [the study's Group A]."""
+    r: int = 8
+    """Rank of every adapter. Parameters grow as r * (in + out) [the seed's]."""
+    lora_alpha: float = 32
+    """The update is scaled by lora_alpha / r; raw gradient norms grow in proportion [the seed's]."""
+    lora_dropout: float = 0.1
+    """Dropout on the adapters' input, a share [the seed's; comparisons are cleaner with 0]."""
+
+    def __post_init__(self) -> None:
+        _one_of(self, "target", get_args(Target))
+        _positive(self, "r")
+        _require(math.isfinite(self.lora_alpha) and self.lora_alpha > 0, "lora_alpha", "positive", self.lora_alpha)
+        _require(0 <= self.lora_dropout < 1, "lora_dropout", "at least 0 and below 1", self.lora_dropout)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """The optimisation."""
+
+    batch_size: int = 4
+    """Rows per device and micro-batch [the seed's]."""
+    grad_accum: int = 4
+    """Micro-batches per optimizer step [the seed's; 4 x 4 = 16 rows a step]."""
+    max_steps: int = 100
+    """Optimizer steps [the seed's: enough for early gradient norms]."""
+    lr: float = 2e-4
+    """Peak learning rate [the seed's; models below 100 M parameters want more]."""
+    lr_scheduler: str = "cosine"
+    """Learning-rate schedule, as in Transformers [the seed's]."""
+    warmup_steps: int = 10
+    """Steps of linear warm-up [a tenth of the default run]."""
+    optim: str = "adamw_torch_fused"
+    """Optimizer, as in Transformers [its default]."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay of the adapters [the seed's]."""
+    max_grad_norm: float = 1.0
+    """Clip the gradient to this norm; 0 is off. Norms are measured before clipping [Transformers' default]."""
+    seed: int = 42
+    """Seed of initialisation, batch order and dropout; the unit of replication [the seed's]."""
+    activation_checkpointing: bool = False
+    """Trade time for memory in the backward pass."""
+    eval_every: int | None = None
+    """Steps between two validation losses [a tenth of max_steps]."""
+    save_every: int | None = None
+    """Steps between two checkpoints [eval_every]; a multiple of it."""
+    report_to: str = "none"
+    """Experiment tracker, as in Transformers: tensorboard, wandb, trackio. Four curves of ours at most."""
+
+    def __post_init__(self) -> None:
+        _positive(self, "batch_size", "grad_accum", "max_steps")
+        for name in ("eval_every", "save_every"):
+            if getattr(self, name) is not None:
+                _positive(self, name)
+        _require(math.isfinite(self.lr) and self.lr > 0, "lr", "positive", self.lr)
+        _require(0 <= self.warmup_steps <= self.max_steps, "warmup_steps", "between 0 and max_steps", self.warmup_steps)
+        _require(math.isfinite(self.weight_decay) and self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
+        if self.max_grad_norm is None:  # YAML's null; Transformers would crash at the first step
+            raise ConfigError("config-value", "max_grad_norm must be a number, got none", "--max_grad_norm 0  (no clipping)")
+        _require(math.isfinite(self.max_grad_norm) and self.max_grad_norm >= 0, "max_grad_norm", "at least 0", self.max_grad_norm)
+        _require(
+            self.checkpoint_every % self.validate_every == 0, "save_every", "a multiple of eval_every", self.checkpoint_every
+        )
+
+    @property
+    def validate_every(self) -> int:
+        """Steps between two validation losses."""
+        return self.eval_every or max(1, self.max_steps // 10)
+
+    @property
+    def checkpoint_every(self) -> int:
+        """Steps between two checkpoints."""
+        return self.save_every or self.validate_every
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """The task and its rows."""
+
+    dataset: str = DatasetType.E2E_NLG.value
+    """Task: e2e_nlg, samsum, wikisql or multi_nli [the study's first]."""
+    data_source: Literal["auto", "local"] = "auto"
+    """Where rows come from: local is --data_dir; auto takes the first source that is there."""
+    data_dir: str | None = None
+    """Folder with the task's official files."""
+    num_samples: int = 2000
+    """Training rows drawn before the validation split; 0 is all [the default 100 steps see no row twice]."""
+    validation_split: float = 0.1
+    """Share of the drawn rows kept for the validation loss during training. It is not the evaluation after training:
+    that takes --eval_samples rows of the test split."""
+    max_length: int | None = None
+    """Most tokens of prompt and answer together; a longer prompt is cut at its start, an answer never [the task's]."""
+    data_seed: int = 0
+    """Seed of the draw and of the split, apart from --seed, so that runs with other seeds see the same rows."""
+    loss_on: Literal["answer", "all"] = "answer"
+    """Tokens that carry the loss: the answer with its end of sequence, or the prompt as well."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.dataset, DatasetType):
+            object.__setattr__(self, "dataset", self.dataset.value)
+        _one_of(self, "data_source", ("auto", "local"))
+        _one_of(self, "loss_on", ("answer", "all"))
+        _require(self.num_samples >= 0, "num_samples", "at least 0 (0 is all)", self.num_samples)
+        _require(0 < self.validation_split < 1, "validation_split", "above 0 and below 1", self.validation_split)
+        if self.max_length is not None:
+            _positive(self, "max_length")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientAnalysisConfig:
+    """What is measured during training."""
+
+    log_frequency: int = 1
+    """Steps between two gradient measurements [every step: it costs below 1 % of a step]."""
+    layer_norm: bool = True
+    """Write the view by layer (gradient_analysis.layer_norms.csv and its plots)."""
+    weight_every: int = 10
+    """Steps between two measurements of the weight side: |A|, |B|, |dW|, |dW|/|W|; 0 is only at the end."""
+
+    def __post_init__(self) -> None:
+        _positive(self, "log_frequency")
+        _require(self.weight_every >= 0, "weight_every", "at least 0", self.weight_every)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """The evaluation after training, on the task's test split."""
+
+    enabled: bool = True
+    """Evaluate after training."""
+    eval_samples: int = 200
+    """Test examples to generate for; 0 is all. It is not the validation during training: that takes
+    num_samples * validation_split rows [minutes on a CPU]."""
+    temperature: float | None = None
+    """None decodes greedily, a number samples [greedy: the same text every time]."""
+    top_p: float | None = None
+    """Nucleus sampling; needs --temperature."""
+    max_new_tokens: int | None = None
+    """Most tokens to generate for an answer [the task's]."""
+    eval_batch_size: int = 16
+    """Prompts generated together."""
+    samples: bool = True
+    """Keep prompts, references and predictions in samples.jsonl."""
+
+    def __post_init__(self) -> None:
+        _require(self.eval_samples >= 0, "eval_samples", "at least 0 (0 is all)", self.eval_samples)
+        _positive(self, "eval_batch_size")
+        if self.max_new_tokens is not None:
+            _positive(self, "max_new_tokens")
+        if self.temperature is not None:
+            _require(math.isfinite(self.temperature) and self.temperature > 0, "temperature", "positive, or left out for greedy", self.temperature)
+        if self.top_p is not None:
+            _require(0 < self.top_p <= 1, "top_p", "above 0 and at most 1", self.top_p)
+            _require(self.temperature is not None, "top_p", "given together with --temperature", self.top_p)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DynamicLoRAConfig:
+    """Phases that switch modules on and off during training."""
+
+    enabled: bool = False
+    """Train in phases."""
+    phase_strategy: str | None = None
+    """attn-mlp-both, both-mlp-attn, both-mlp-both or early-late (arrows work too, in quotes)."""
+    phase1_end: int | None = None
+    """Updates done when phase 1 ends [max_steps divided evenly]."""
+    phase2_end: int | None = None
+    """Updates done when phase 2 ends [max_steps divided evenly]."""
+
+    def __post_init__(self) -> None:
+        for name in ("phase1_end", "phase2_end"):
+            if getattr(self, name) is not None:
+                _positive(self, name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentConfig:
+    """One run, whole."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    lora: LoRAConfig = field(default_factory=LoRAConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    gradient_analysis: GradientAnalysisConfig = field(default_factory=GradientAnalysisConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    dynamic_lora: DynamicLoRAConfig = field(default_factory=DynamicLoRAConfig)
+    experiment_name: str | None = None
+    """Name of the run's folder [{dataset}_{target}_r{r}[_{strategy}]_s{seed}]."""
+    output_dir: str = "results"
+    """Folder that holds the runs' folders."""
+
+    def __post_init__(self) -> None:
+        name = self.experiment_name
+        if name is not None and (not name.strip() or name in (".", "..") or any(c in name for c in "/\\\0")):
+            raise ConfigError(
+                "config-value",
+                f"experiment_name must be a plain folder name, got {name!r}",
+                "--output_dir FOLDER --experiment_name NAME",
+            )
+
+    @property
+    def run_name(self) -> str:
+        """The name of the run's folder."""
+        if self.experiment_name:
+            return self.experiment_name
+        phases = f"_{self.dynamic_lora.phase_strategy}" if self.dynamic_lora.enabled else ""
+        return f"{self.data.dataset}_{self.lora.target}_r{self.lora.r}{phases}_s{self.training.seed}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain nested dictionary, as written to config.json."""
+        return asdict(self)
+
+    @property
+    def hash(self) -> str:
+        """Sixteen hex digits over everything that can change a result: not the names of folders, not the tracker."""
+        kept = self.to_dict()
+        del kept["experiment_name"], kept["output_dir"], kept["training"]["report_to"]
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]

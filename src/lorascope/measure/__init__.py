@@ -1,0 +1,1 @@
+"""What is seen: gradient and weight norms."""

@@ -1,0 +1,1 @@
+"""What is trained: the base model, its modules, the adapters."""

@@ -1,0 +1,1 @@
+"""What one looks at: plots, tables in the terminal, pages."""

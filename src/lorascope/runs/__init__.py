@@ -1,0 +1,1 @@
+"""One experiment: its ten steps and its folder."""

@@ -1,0 +1,1 @@
+"""What is learnt: the tasks and their data."""
