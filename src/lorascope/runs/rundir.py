@@ -1,6 +1,18 @@
-"""The names of everything in a run folder. No other file knows them."""
+"""The run folder: the names of everything in it, its states, its lock. No other file knows them."""
 
 from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from lorascope.errors import RunError
 
 CONFIG = "config.json"
 FINAL_MODEL = "final_model"
@@ -11,11 +23,96 @@ GRADIENT_SUMMARY = "gradient_analysis.summary.json"
 GRADIENT_TABLE = "gradient_analysis.parquet"
 PLOTS = ("gradient_norms", "layer_heatmap", "layer_comparison", "gradient_evolution", "training_loss")
 RESULTS = "results_summary.json"
+"""Written last: a folder that has it is finished."""
 SAMPLES = "samples.jsonl"
 ENVIRONMENT = "environment.json"
 LOG = "log.txt"
+
+State = Literal["absent", "finished", "unfinished", "foreign"]
 
 
 def evaluation_name(dataset: str) -> str:
     """File of the evaluation of a task."""
     return f"{dataset}_evaluation.json"
+
+
+def state(folder: Path) -> State:
+    """What a folder holds: nothing, a finished run, an unfinished one, or something that is no run."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return "absent"
+    if not (folder / CONFIG).is_file():
+        return "foreign"
+    return "finished" if (folder / RESULTS).is_file() else "unfinished"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the run folder for this process; the lock file lies beside it, so that the folder itself can be replaced."""
+    with writing(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.parent / f".{folder.name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(
+                "run-locked", f"another process is writing {folder}", "wait for it", "--experiment_name OTHER"
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()  # the file stays: removing it would let two processes lock two files of the same name
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn what the operating system says while writing into a RunError; whatever was saved before stays as it is."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise RunError(
+                "disk-full",
+                f"no space left while writing to {folder}; what was saved before is whole",
+                f"free some space, then: lorascope run --resume {folder}",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            raise RunError(
+                "not-writable", f"cannot write to {error.filename or folder}: {error.strerror}", "--output_dir FOLDER"
+            ) from error
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file or nothing: into a neighbour first, then in place by a rename."""
+    with writing(path.parent):
+        part = path.with_name(path.name + ".part")
+        try:
+            part.write_text(text, encoding="utf-8")
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON, whole or not at all; a number that is not finite becomes null."""
+    write_text(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON, or a RunError that names the file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError("no-file", f"{path} is not there", "lorascope ls runs") from None
+    except (OSError, ValueError) as error:
+        raise RunError("damaged-run", f"{path} cannot be read: {error}", "lorascope ls runs") from None
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and value - value != 0.0:  # nan and both infinities
+        return None
+    return value

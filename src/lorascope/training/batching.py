@@ -98,7 +98,7 @@ def collate(rows: Sequence[Encoded], pad_id: int, loss_on: str) -> dict[str, Ten
 
 
 def shuffled_batches(lengths: Sequence[int], batch_size: int, seed: int) -> list[list[int]]:
-    """One epoch of row numbers in batches of similar length, in random order; every row once, a last short batch allowed.
+    """One epoch of row numbers in full batches of similar length, in random order; fewer than batch_size rows sit out.
 
     Rows are shuffled, sorted by length within windows of 50 batches, cut into batches, and the batches shuffled.
     Transformers' own grouping keeps each window sorted from long to short, which draws a saw-tooth of batch lengths into
@@ -106,6 +106,7 @@ def shuffled_batches(lengths: Sequence[int], batch_size: int, seed: int) -> list
     """
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(lengths), generator=generator).tolist()
+    del order[len(order) - len(order) % batch_size :]
     window = 50 * batch_size
     batches = []
     for start in range(0, len(order), window):

@@ -1,0 +1,147 @@
+"""From a configuration to a trainer: encoded rows, training arguments, progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from transformers import ProgressCallback, PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from lorascope.config.experiment import ExperimentConfig
+from lorascope.errors import ConfigError
+from lorascope.measure.callback import GradientNormCallback
+from lorascope.models.adapters import AdaptedModel
+from lorascope.tasks.base import Example, Task
+from lorascope.training.batching import Encoded, collate, encode
+from lorascope.training.stopping import RunFlow
+from lorascope.training.trainer import ExperimentTrainer
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The rows of a run as token ids."""
+
+    train: list[Encoded]
+    validation: list[Encoded]
+    max_length: int
+    left_out: tuple[str, ...]
+    """Ids of rows whose answer alone does not fit."""
+
+    @property
+    def cut_rows(self) -> int:
+        """Rows whose prompt was cut at its start."""
+        return sum(row.cut_tokens > 0 for row in [*self.train, *self.validation])
+
+
+def prepare(
+    config: ExperimentConfig, task: Task, adapted: AdaptedModel, train: list[Example], validation: list[Example]
+) -> Prepared:
+    """Encode the rows of a run; refuses a max_length that the model has no positions for."""
+    max_length = config.data.max_length or task.max_length
+    context = adapted.base.context_length
+    if context is not None and max_length > context:
+        if config.data.max_length is not None:
+            raise ConfigError(
+                "too-long",
+                f"max_length {max_length} is more than the {context} positions of {adapted.base.model_id}",
+                f"--max_length {context}",
+            )
+        max_length = context  # the task's default is a wish, not a demand
+    encoded, left_out = encode(train, adapted.tokenizer, max_length)
+    held_out, left_out_too = encode(validation, adapted.tokenizer, max_length)
+    return Prepared(encoded, held_out, max_length, (*left_out, *left_out_too))
+
+
+def training_arguments(config: ExperimentConfig, adapted: AdaptedModel, checkpoints: Path, *, resumed: bool) -> TrainingArguments:
+    """The Transformers arguments of a run."""
+    t = config.training
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        per_device_train_batch_size=t.batch_size,
+        per_device_eval_batch_size=config.evaluation.eval_batch_size,
+        gradient_accumulation_steps=t.grad_accum,
+        max_steps=t.max_steps,
+        learning_rate=t.lr,
+        lr_scheduler_type=t.lr_scheduler,
+        warmup_steps=t.warmup_steps,
+        optim=t.optim,
+        weight_decay=t.weight_decay,
+        max_grad_norm=t.max_grad_norm,
+        seed=t.seed,
+        activation_checkpointing=t.activation_checkpointing,
+        eval_strategy="steps",
+        eval_steps=t.validate_every,
+        eval_on_start=not resumed,
+        save_strategy="steps",
+        save_steps=t.checkpoint_every,
+        load_best_model_at_end=True,
+        metric_for_best_model="loss",
+        greater_is_better=False,
+        logging_steps=min(10, t.max_steps),
+        report_to=t.report_to,
+        run_name=config.run_name,
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        bf16=adapted.base.dtype is torch.bfloat16,
+        fp16=adapted.base.dtype is torch.float16,
+        use_cpu=adapted.base.device.type == "cpu",
+        dataloader_pin_memory=adapted.base.device.type == "cuda",
+    )
+
+
+class Bar(Protocol):
+    """What a progress display offers: the count done so far, and numbers to show beside it."""
+
+    def update(self, done: int, **numbers: float) -> None:
+        """Show `done` of the total."""
+
+
+class ShowProgress(TrainerCallback):
+    """Feeds a progress bar with the step's loss, the validation loss and the norms of attention and MLP."""
+
+    def __init__(self, bar: Bar, gradients: GradientNormCallback) -> None:
+        self.bar = bar
+        self.gradients = gradients
+        self.validation: dict[str, float] = {}
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Any = None, **kwargs: Any
+    ) -> None:
+        """Remember the newest validation loss."""
+        if metrics and "eval_loss" in metrics:
+            self.validation = {"val": metrics["eval_loss"]}
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Show the step."""
+        self.bar.update(state.global_step, **self.gradients.latest(), **self.validation)
+
+
+def build_trainer(
+    config: ExperimentConfig, adapted: AdaptedModel, prepared: Prepared, folder: Path, checkpoints: Path, *, resumed: bool
+) -> tuple[ExperimentTrainer, RunFlow]:
+    """The trainer of a run, and the switch that stops it."""
+    flow = RunFlow()
+    pad = adapted.tokenizer.pad_token_id
+    trainer = ExperimentTrainer(
+        model=adapted.model,
+        args=training_arguments(config, adapted, checkpoints, resumed=resumed),
+        train_dataset=prepared.train,
+        eval_dataset=prepared.validation,
+        data_collator=lambda rows: collate(rows, pad, config.data.loss_on),
+        processing_class=adapted.tokenizer,
+        gradient_callback=GradientNormCallback(
+            folder,
+            log_frequency=config.gradient_analysis.log_frequency,
+            weight_every=config.gradient_analysis.weight_every,
+            layer_norm=config.gradient_analysis.layer_norm,
+        ),
+        callbacks=[flow],
+        loss_on=config.data.loss_on,
+        pad_id=pad,
+    )
+    for noisy in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(noisy)
+    return trainer, flow

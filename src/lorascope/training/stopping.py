@@ -1,0 +1,52 @@
+"""When a run validates, saves and stops: at its last step, and when the user asks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+
+class RunFlow(TrainerCallback):
+    """Validates at the last step whatever the cadence; once `stop_asked` is set, saves and stops after the step.
+
+    Saving from `on_step_end` keeps the random state of the next step; Transformers' own signal handling saves before the
+    optimizer's step, and a run resumed from there differs.
+    """
+
+    def __init__(self) -> None:
+        self.stop_asked = False
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Set the Trainer's flags for what follows this step."""
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = True
+        elif self.stop_asked:
+            control.should_save = True
+            control.should_training_stop = True
+
+
+@contextmanager
+def stop_on_signal(flow: RunFlow, say: Callable[[str], None]) -> Iterator[None]:
+    """Route SIGINT and SIGTERM to `flow.stop_asked`; a second one ends the process at once with exit code 130."""
+
+    def handle(number: int, frame: object) -> None:
+        if flow.stop_asked:
+            os._exit(130)  # the second signal means now: no clean-up that could hang
+        flow.stop_asked = True
+        say("stopping after this step (again: now)")
+
+    if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread (notebooks, Ray)
+        yield
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

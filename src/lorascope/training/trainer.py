@@ -1,0 +1,155 @@
+"""The Transformers Trainer, with every gradient measured before clipping, and our batches."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Sampler
+from transformers import Trainer, TrainerCallback
+from transformers.loss.loss_utils import ForCausalLMLoss
+
+from lorascope.errors import DataError, TrainingError
+from lorascope.evaluation.answer_loss import answer_losses
+from lorascope.measure.callback import GradientNormCallback
+from lorascope.training.batching import IGNORED, Encoded, shuffled_batches
+
+
+class GradientMeasuringTrainer(Trainer):
+    """A Trainer that measures the gradient of every LoRA matrix and stops at a loss that is not finite.
+
+    Takes what `transformers.Trainer` takes, and `gradient_callback`, a GradientNormCallback (one that keeps its log in
+    memory if none is given). The callback alone gives the same norms in any other Trainer; here it also learns each
+    step's loss and answer tokens. The log is `trainer.gradient_callback.log`.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        gradient_callback: GradientNormCallback | None = None,
+        callbacks: Sequence[TrainerCallback] = (),
+        **kwargs: Any,
+    ) -> None:
+        self.gradient_callback = gradient_callback or GradientNormCallback()
+        # The seed's users hand the callback over twice, here and in `callbacks`; it must run once.
+        others = [callback for callback in callbacks or () if callback is not self.gradient_callback]
+        super().__init__(*args, callbacks=[self.gradient_callback, *others], **kwargs)
+        self.args.logging_nan_inf_filter = False  # it would hide in the log what training_step stops at
+        self._step_loss = torch.zeros(())
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        """One micro-batch; at the last of a step, report the step's loss and refuse one that is not finite."""
+        labels = inputs.get("labels")
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self._step_loss = self._step_loss.to(loss.device) + loss
+        if self.accelerator.sync_gradients:
+            # With tokens averaged over processes each holds its part times their number: the mean is the step's loss.
+            total = self.accelerator.reduce(self._step_loss, reduction="mean").item()
+            self._step_loss = torch.zeros(())
+            step = self.state.global_step + 1
+            if not torch.isfinite(torch.tensor(total)):
+                raise TrainingError(
+                    "nan-loss",
+                    f"the loss of step {step} is {total}; no weight was changed by this step",
+                    f"--lr {self.args.learning_rate / 10:g}   (a tenth of what was used)",
+                )
+            tokens = num_items_in_batch if num_items_in_batch is not None else (labels[..., 1:] != IGNORED).sum()
+            self.gradient_callback.observe(loss=total, tokens=int(tokens))
+        return loss
+
+
+class RunSampler(Sampler[int]):
+    """The row numbers of a whole run, in order: epoch after epoch of `shuffled_batches`, exactly as many as it takes.
+
+    One list for the run instead of one for an epoch: a run resumed at step N skips N steps of the same list.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, num_batches: int, seed: int) -> None:
+        per_epoch = len(lengths) // batch_size
+        if per_epoch == 0:
+            raise DataError(
+                "too-few-rows",
+                f"{len(lengths)} training rows do not fill one batch of {batch_size}",
+                f"--batch_size {len(lengths)}",
+                "--num_samples 0   (all rows)",
+            )
+        self.batches: list[list[int]] = []
+        for epoch in range(-(-num_batches // per_epoch)):
+            self.batches += shuffled_batches(lengths, batch_size, seed + epoch)
+        del self.batches[num_batches:]
+
+    def __iter__(self) -> Iterator[int]:
+        for batch in self.batches:
+            yield from batch
+
+    def __len__(self) -> int:
+        return sum(map(len, self.batches))
+
+
+class ExperimentTrainer(GradientMeasuringTrainer):
+    """The trainer of a run: length-grouped batches, logits for answers only, validation loss per answer token.
+
+    `train_dataset` and `eval_dataset` are lists of Encoded.
+    """
+
+    def __init__(self, *args: Any, loss_on: str, pad_id: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.loss_on = loss_on
+        self.pad_id = pad_id
+        self._short_logits = self.model_accepts_loss_kwargs and _takes_short_logits(self.accelerator.unwrap_model(self.model))
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> RunSampler:
+        rows: list[Encoded] = self.train_dataset
+        batches = self.args.max_steps * self.args.gradient_accumulation_steps * self.args.world_size
+        return RunSampler([len(row.input_ids) for row in rows], self.args.train_batch_size, batches, self.args.seed)
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The model's own loss; where it is the plain shifted cross entropy, without the logits that carry no loss.
+
+        Positions that predict no labelled token in any row of the batch never meet the head: the same loss and gradient
+        for less time and memory.
+        """
+        if return_outputs or not self._short_logits:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        labels = inputs["labels"][:, 1:]
+        keep = (labels != IGNORED).any(dim=0).nonzero().squeeze(1)
+        logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], logits_to_keep=keep).logits
+        loss = ForCausalLMLoss(
+            logits, None, logits.shape[-1], num_items_in_batch=num_items_in_batch, shift_labels=labels[:, keep].contiguous()
+        )
+        if self.args.average_tokens_across_devices and num_items_in_batch is not None:
+            loss = loss * self.accelerator.num_processes  # DDP averages gradients; the token count is already global
+        return loss
+
+    def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval") -> dict[str, float]:
+        """Validation loss in nats per answer token, over all rows of all processes together."""
+        rows: list[Encoded] = self.eval_dataset if eval_dataset is None else eval_dataset
+        mine = rows[self.accelerator.process_index :: self.accelerator.num_processes]
+        nats, tokens = answer_losses(
+            self.accelerator.unwrap_model(self.model),
+            mine,
+            pad_id=self.pad_id,
+            loss_on=self.loss_on,
+            batch_size=self.args.per_device_eval_batch_size,
+        )
+        sums = torch.tensor([nats.sum(), tokens.sum()], dtype=torch.float64, device=self.args.device)
+        total, count = self.accelerator.reduce(sums, reduction="sum").tolist()
+        metrics = {f"{metric_key_prefix}_loss": total / count}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+
+def _takes_short_logits(model: nn.Module) -> bool:
+    """Whether the model's loss is the shifted cross entropy over logits that `logits_to_keep` can select by position."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return (
+        "logits_to_keep" in inspect.signature(base.forward).parameters
+        and getattr(base, "loss_function", None) is ForCausalLMLoss
+        and not getattr(base.config, "output_router_logits", False)
+    )
