@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from typing import Any, Literal, get_args
 
@@ -55,6 +55,13 @@ def _positive(section: object, *names: str) -> None:
         _require(isinstance(value, int) and value > 0, name, "a positive whole number", value)
 
 
+def _floats(section: Any) -> None:
+    """Store whole numbers in fields of type float as floats, so that alpha 32 and alpha 32.0 are one configuration."""
+    for f in fields(section):
+        if f.type in ("float", "float | None") and type(getattr(section, f.name)) is int:
+            object.__setattr__(section, f.name, float(getattr(section, f.name)))
+
+
 def _one_of(section: object, name: str, choices: tuple[str, ...]) -> None:
     _require(getattr(section, name) in choices, name, f"one of {', '.join(choices)}", getattr(section, name))
 
@@ -94,6 +101,7 @@ class LoRAConfig:
     """Dropout on the adapters' input, a share [the seed's; comparisons are cleaner with 0]."""
 
     def __post_init__(self) -> None:
+        _floats(self)
         _one_of(self, "target", get_args(Target))
         _positive(self, "r")
         _require(math.isfinite(self.lora_alpha) and self.lora_alpha > 0, "lora_alpha", "positive", self.lora_alpha)
@@ -134,6 +142,7 @@ class TrainingConfig:
     """Experiment tracker, as in Transformers: tensorboard, wandb, trackio. Four curves of ours at most."""
 
     def __post_init__(self) -> None:
+        _floats(self)
         _positive(self, "batch_size", "grad_accum", "max_steps")
         for name in ("eval_every", "save_every"):
             if getattr(self, name) is not None:
@@ -184,6 +193,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         if isinstance(self.dataset, DatasetType):
             object.__setattr__(self, "dataset", self.dataset.value)
+        _floats(self)
         _one_of(self, "data_source", ("auto", "local"))
         _one_of(self, "loss_on", ("answer", "all"))
         _require(self.num_samples >= 0, "num_samples", "at least 0 (0 is all)", self.num_samples)
@@ -229,6 +239,7 @@ class EvaluationConfig:
     """Keep prompts, references and predictions in samples.jsonl."""
 
     def __post_init__(self) -> None:
+        _floats(self)
         _require(self.eval_samples >= 0, "eval_samples", "at least 0 (0 is all)", self.eval_samples)
         _positive(self, "eval_batch_size")
         if self.max_new_tokens is not None:
@@ -254,6 +265,8 @@ class DynamicLoRAConfig:
     """Updates done when phase 2 ends [max_steps divided evenly]."""
 
     def __post_init__(self) -> None:
+        if self.phase_strategy is not None:
+            object.__setattr__(self, "phase_strategy", self.phase_strategy.replace("->", "-"))
         for name in ("phase1_end", "phase2_end"):
             if getattr(self, name) is not None:
                 _positive(self, name)

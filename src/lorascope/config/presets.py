@@ -1,0 +1,87 @@
+"""Whole configurations by name. A preset is a function; a variant changes a line of another.
+
+Every flag and every `--config` file goes over a preset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from lorascope.config.experiment import DatasetType, ExperimentConfig, Target
+
+
+def e2e_attention() -> ExperimentConfig:
+    """E2E NLG, attention only: the study's first run, and all defaults."""
+    return ExperimentConfig()
+
+
+def e2e_mlp() -> ExperimentConfig:
+    """E2E NLG, MLP only."""
+    return _with(DatasetType.E2E_NLG, "mlp_only")
+
+
+def e2e_both() -> ExperimentConfig:
+    """E2E NLG, attention and MLP."""
+    return _with(DatasetType.E2E_NLG, "both")
+
+
+def samsum_attention() -> ExperimentConfig:
+    """SAMSum, attention only."""
+    return _with(DatasetType.SAMSUM, "attention_only")
+
+
+def samsum_mlp() -> ExperimentConfig:
+    """SAMSum, MLP only."""
+    return _with(DatasetType.SAMSUM, "mlp_only")
+
+
+def samsum_both() -> ExperimentConfig:
+    """SAMSum, attention and MLP."""
+    return _with(DatasetType.SAMSUM, "both")
+
+
+def wikisql_attention() -> ExperimentConfig:
+    """WikiSQL, attention only."""
+    return _with(DatasetType.WIKISQL, "attention_only")
+
+
+def wikisql_mlp() -> ExperimentConfig:
+    """WikiSQL, MLP only."""
+    return _with(DatasetType.WIKISQL, "mlp_only")
+
+
+def wikisql_both() -> ExperimentConfig:
+    """WikiSQL, attention and MLP."""
+    return _with(DatasetType.WIKISQL, "both")
+
+
+def mnli_attention() -> ExperimentConfig:
+    """Multi-NLI, attention only."""
+    return _with(DatasetType.MULTI_NLI, "attention_only")
+
+
+def mnli_mlp() -> ExperimentConfig:
+    """Multi-NLI, MLP only."""
+    return _with(DatasetType.MULTI_NLI, "mlp_only")
+
+
+def mnli_both() -> ExperimentConfig:
+    """Multi-NLI, attention and MLP."""
+    return _with(DatasetType.MULTI_NLI, "both")
+
+
+PRESETS: dict[str, Callable[[], ExperimentConfig]] = {
+    preset.__name__: preset
+    for preset in (
+        e2e_attention, e2e_mlp, e2e_both,
+        samsum_attention, samsum_mlp, samsum_both,
+        wikisql_attention, wikisql_mlp, wikisql_both,
+        mnli_attention, mnli_mlp, mnli_both,
+    )
+}  # fmt: skip
+
+
+def _with(dataset: DatasetType, target: Target) -> ExperimentConfig:
+    base = e2e_attention()
+    return replace(base, data=replace(base.data, dataset=dataset.value), lora=replace(base.lora, target=target))
