@@ -13,12 +13,26 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("lorascope", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy", "sacrebleu", "rouge-score", "nltk")
+PACKAGES = (
+    "lorascope",
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+    "sacrebleu",
+    "rouge-score",
+    "nltk",
+)
 
 
 def describe(device: str) -> dict[str, Any]:
     """Versions, device and revision; no path, user or host name (a result folder is made to be shared)."""
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    gpus = (
+        [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    )
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",

@@ -8,7 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-LIBRARIES = ("transformers", "peft", "accelerate", "datasets", "huggingface_hub", "torch", "py.warnings", "lorascope", "trl")
+LIBRARIES = (
+    "transformers",
+    "peft",
+    "accelerate",
+    "datasets",
+    "huggingface_hub",
+    "torch",
+    "py.warnings",
+    "lorascope",
+    "trl",
+)
 
 
 class Captured(logging.Handler):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 
 from lorascope.errors import RunError
 
@@ -21,6 +22,9 @@ GROUP_NORMS = "gradient_analysis.group_norms.csv"
 LAYER_NORMS = "gradient_analysis.layer_norms.csv"
 GRADIENT_SUMMARY = "gradient_analysis.summary.json"
 GRADIENT_TABLE = "gradient_analysis.parquet"
+GRADIENT_JOURNAL = f"{CHECKPOINTS}/gradients.journal"
+WEIGHT_JOURNAL = f"{CHECKPOINTS}/weights.journal"
+"""Measured rows as they come, so that a killed run loses none."""
 PLOTS = ("gradient_norms", "layer_heatmap", "layer_comparison", "gradient_evolution", "training_loss")
 RESULTS = "results_summary.json"
 """Written last: a folder that has it is finished."""
@@ -46,8 +50,14 @@ def state(folder: Path) -> State:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the run folder for this process; the lock file lies beside it, so that the folder itself can be replaced."""
+def locked(folder: Path, *, only: bool = True) -> Iterator[None]:
+    """Hold the run folder for this process; the lock file lies beside it, so that the folder itself can be replaced.
+
+    With `only` False nothing is locked: the other processes of a distributed run follow the one that holds the lock.
+    """
+    if not only:
+        yield
+        return
     with writing(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder.parent / f".{folder.name}.lock")
@@ -68,18 +78,34 @@ def writing(folder: Path) -> Iterator[None]:
     """Turn what the operating system says while writing into a RunError; whatever was saved before stays as it is."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except (OSError, SafetensorError, RuntimeError) as error:
+        if _is_full(error):
             raise RunError(
                 "disk-full",
                 f"no space left while writing to {folder}; what was saved before is whole",
                 f"free some space, then: lorascope run --resume {folder}",
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        if isinstance(error, OSError) and error.errno in (
+            errno.EACCES,
+            errno.EPERM,
+            errno.EROFS,
+            errno.ENOTDIR,
+            errno.EEXIST,
+        ):
             raise RunError(
                 "not-writable", f"cannot write to {error.filename or folder}: {error.strerror}", "--output_dir FOLDER"
             ) from error
         raise
+
+
+def _is_full(error: Exception) -> bool:
+    """A full disk speaks as an OSError, as safetensors' own error, or as torch's zip writer, which hides the reason."""
+    text = str(error)
+    return (
+        (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT))
+        or "No space left on device" in text
+        or "PytorchStreamWriter failed writing" in text
+    )
 
 
 def write_text(path: Path, text: str) -> None:
@@ -96,6 +122,11 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON, whole or not at all; a number that is not finite becomes null."""
     write_text(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
+
+
+def write_lines(path: Path, rows: Iterable[Any]) -> None:
+    """Write JSON lines, whole or not at all."""
+    write_text(path, "".join(json.dumps(_finite(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
 
 
 def read_json(path: Path) -> Any:

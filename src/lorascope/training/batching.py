@@ -6,11 +6,12 @@ that training sees exactly the prompt ids that generation will see.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.utils.data import Sampler
 from transformers import PreTrainedTokenizerBase
 
 from lorascope.errors import DataError
@@ -45,7 +46,9 @@ def encode_prompt(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return ids
 
 
-def encode(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> tuple[list[Encoded], list[str]]:
+def encode(
+    examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> tuple[list[Encoded], list[str]]:
     """Encode examples; returns them and the ids of those that were left out because the answer alone does not fit.
 
     A prompt that is too long is cut at its start: the answer, its end-of-sequence and the prompt's last line stay.
@@ -113,3 +116,31 @@ def shuffled_batches(lengths: Sequence[int], batch_size: int, seed: int) -> list
         rows = sorted(order[start : start + window], key=lambda i: lengths[i])
         batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
     return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+
+
+class RunSampler(Sampler[int]):
+    """The row numbers of a whole run, in order: epoch after epoch of `shuffled_batches`, exactly as many as it takes.
+
+    One list for the run instead of one for an epoch: a run resumed at step N skips N steps of the same list.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, num_batches: int, seed: int) -> None:
+        per_epoch = len(lengths) // batch_size
+        if per_epoch == 0:
+            raise DataError(
+                "too-few-rows",
+                f"{len(lengths)} training rows do not fill one batch of {batch_size}",
+                f"--batch_size {len(lengths)}",
+                "--num_samples 0   (all rows)",
+            )
+        self.batches: list[list[int]] = []
+        for epoch in range(-(-num_batches // per_epoch)):
+            self.batches += shuffled_batches(lengths, batch_size, seed + epoch)
+        del self.batches[num_batches:]
+
+    def __iter__(self) -> Iterator[int]:
+        for batch in self.batches:
+            yield from batch
+
+    def __len__(self) -> int:
+        return sum(map(len, self.batches))

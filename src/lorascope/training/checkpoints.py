@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 import shutil
 import zipfile
@@ -10,8 +9,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-ZIPPED = ("optimizer.pt", "scheduler.pt")
-"""Files that torch writes as zip archives: a torn one has no central directory."""
+ZIPPED = ("optimizer.pt", "scheduler.pt", "rng_state*.pth")
+"""Files that torch writes as zip archives: a torn one has no central directory. Each process has a random state."""
 
 
 def checkpoints(folder: Path) -> list[tuple[int, Path]]:
@@ -32,11 +31,12 @@ def is_whole(checkpoint: Path) -> bool:
         with safe_open(checkpoint / "adapter_model.safetensors", "pt") as tensors:
             if not tensors.keys():
                 return False
-        for name in ZIPPED:
-            if zipfile.ZipFile(checkpoint / name).testzip() is not None:
+        for pattern in ZIPPED:
+            files = list(checkpoint.glob(pattern))
+            if not files or any(zipfile.ZipFile(file).testzip() is not None for file in files):
                 return False
-        return any(path.stat().st_size for path in checkpoint.glob("rng_state*.pth"))
-    except (OSError, SafetensorError, zipfile.BadZipFile, pickle.UnpicklingError, ValueError):
+        return True
+    except (OSError, SafetensorError, zipfile.BadZipFile):
         return False
 
 

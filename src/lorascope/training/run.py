@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from transformers import ProgressCallback, PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    ProgressCallback,
+    PrinterCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from lorascope.config.experiment import ExperimentConfig
 from lorascope.errors import ConfigError
@@ -55,7 +62,9 @@ def prepare(
     return Prepared(encoded, held_out, max_length, (*left_out, *left_out_too))
 
 
-def training_arguments(config: ExperimentConfig, adapted: AdaptedModel, checkpoints: Path, *, resumed: bool) -> TrainingArguments:
+def training_arguments(
+    config: ExperimentConfig, adapted: AdaptedModel, checkpoints: Path, *, resumed: bool
+) -> TrainingArguments:
     """The Transformers arguments of a run."""
     t = config.training
     return TrainingArguments(
@@ -120,7 +129,13 @@ class ShowProgress(TrainerCallback):
 
 
 def build_trainer(
-    config: ExperimentConfig, adapted: AdaptedModel, prepared: Prepared, folder: Path, checkpoints: Path, *, resumed: bool
+    config: ExperimentConfig,
+    adapted: AdaptedModel,
+    prepared: Prepared,
+    folder: Path,
+    checkpoints: Path,
+    *,
+    resumed: bool,
 ) -> tuple[ExperimentTrainer, RunFlow]:
     """The trainer of a run, and the switch that stops it."""
     flow = RunFlow()

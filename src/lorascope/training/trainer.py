@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback
 from transformers.loss.loss_utils import ForCausalLMLoss
 
-from lorascope.errors import DataError, TrainingError
+from lorascope.errors import TrainingError
 from lorascope.evaluation.answer_loss import answer_losses
 from lorascope.measure.callback import GradientNormCallback
-from lorascope.training.batching import IGNORED, Encoded, shuffled_batches
+from lorascope.training.batching import IGNORED, Encoded, RunSampler
 
 
 class GradientMeasuringTrainer(Trainer):
@@ -61,34 +60,6 @@ class GradientMeasuringTrainer(Trainer):
         return loss
 
 
-class RunSampler(Sampler[int]):
-    """The row numbers of a whole run, in order: epoch after epoch of `shuffled_batches`, exactly as many as it takes.
-
-    One list for the run instead of one for an epoch: a run resumed at step N skips N steps of the same list.
-    """
-
-    def __init__(self, lengths: Sequence[int], batch_size: int, num_batches: int, seed: int) -> None:
-        per_epoch = len(lengths) // batch_size
-        if per_epoch == 0:
-            raise DataError(
-                "too-few-rows",
-                f"{len(lengths)} training rows do not fill one batch of {batch_size}",
-                f"--batch_size {len(lengths)}",
-                "--num_samples 0   (all rows)",
-            )
-        self.batches: list[list[int]] = []
-        for epoch in range(-(-num_batches // per_epoch)):
-            self.batches += shuffled_batches(lengths, batch_size, seed + epoch)
-        del self.batches[num_batches:]
-
-    def __iter__(self) -> Iterator[int]:
-        for batch in self.batches:
-            yield from batch
-
-    def __len__(self) -> int:
-        return sum(map(len, self.batches))
-
-
 class ExperimentTrainer(GradientMeasuringTrainer):
     """The trainer of a run: length-grouped batches, logits for answers only, validation loss per answer token.
 
@@ -99,7 +70,9 @@ class ExperimentTrainer(GradientMeasuringTrainer):
         super().__init__(*args, **kwargs)
         self.loss_on = loss_on
         self.pad_id = pad_id
-        self._short_logits = self.model_accepts_loss_kwargs and _takes_short_logits(self.accelerator.unwrap_model(self.model))
+        self._short_logits = self.model_accepts_loss_kwargs and _takes_short_logits(
+            self.accelerator.unwrap_model(self.model)
+        )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> RunSampler:
         rows: list[Encoded] = self.train_dataset
@@ -118,15 +91,23 @@ class ExperimentTrainer(GradientMeasuringTrainer):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels = inputs["labels"][:, 1:]
         keep = (labels != IGNORED).any(dim=0).nonzero().squeeze(1)
-        logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], logits_to_keep=keep).logits
+        logits = model(
+            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], logits_to_keep=keep
+        ).logits
         loss = ForCausalLMLoss(
-            logits, None, logits.shape[-1], num_items_in_batch=num_items_in_batch, shift_labels=labels[:, keep].contiguous()
+            logits,
+            None,
+            logits.shape[-1],
+            num_items_in_batch=num_items_in_batch,
+            shift_labels=labels[:, keep].contiguous(),
         )
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             loss = loss * self.accelerator.num_processes  # DDP averages gradients; the token count is already global
         return loss
 
-    def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval") -> dict[str, float]:
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
         """Validation loss in nats per answer token, over all rows of all processes together."""
         rows: list[Encoded] = self.eval_dataset if eval_dataset is None else eval_dataset
         mine = rows[self.accelerator.process_index :: self.accelerator.num_processes]

@@ -1,0 +1,135 @@
+"""A run in the terminal: what it will train, before it starts; what it showed, when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from lorascope.report.terminal import Console, short
+from lorascope.runs import rundir
+
+GROUP_WORDS = {"attention": "attention", "mlp": "MLP", "embed": "embedding", "lm_head": "head", "other": "other"}
+
+
+class Coverage(Protocol):
+    """One kind of module, and how many of it get an adapter."""
+
+    @property
+    def group(self) -> str:
+        """attention, mlp, embed, lm_head, other"""
+
+    @property
+    def projection(self) -> str:
+        """q, k, v, o, gate, up, down, ..."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(out, in)"""
+
+    @property
+    def matched(self) -> int:
+        """Modules with an adapter."""
+
+    @property
+    def total(self) -> int:
+        """Modules of this kind."""
+
+    @property
+    def cost_per_rank(self) -> int:
+        """Trained parameters per rank, of the matched modules together."""
+
+
+def show_coverage(rows: Iterable[Coverage], r: int, parameters: Mapping[str, Any], console: Console) -> None:
+    """Which modules get an adapter, of how many, and what they cost; always printed."""
+    rows = list(rows)
+    console.table(
+        ["group", "module", "adapted", "out x in", "trained parameters"],
+        [
+            [
+                GROUP_WORDS[row.group],
+                row.projection,
+                f"{row.matched} of {row.total}",
+                f"{row.shape[0]:,} x {row.shape[1]:,}",
+                r * row.cost_per_rank if row.matched else None,
+            ]
+            for row in rows
+        ],
+    )
+    trained, total = parameters["trained"], parameters["total"]
+    console.out(
+        f"{sum(row.matched for row in rows)} modules adapted, {trained:,} trained parameters, {trained / total:.2%} of {total:,}"
+    )
+
+
+def show_run(
+    folder: Path,
+    results: Mapping[str, Any],
+    gradients: Mapping[str, Any],
+    evaluation: Mapping[str, Any] | None,
+    console: Console,
+) -> None:
+    """What a finished run showed, and what to look at next."""
+    console.out("")
+    before = next((loss for step, loss in results["validation_loss"] if step == 0), None)
+    start = f"{short(before)} -> " if before is not None else ""
+    console.out(
+        f"validation loss {start}{short(results['best_validation_loss'])} nats per answer token"
+        f" (best: step {results['best_step']} of {results['steps']})"
+    )
+    console.table(
+        [
+            "gradient over the run",
+            "trained parameters",
+            "norm",
+            "A",
+            "B",
+            "RMS per parameter",
+            "norm x r/alpha",
+            "|dW|/|W|",
+        ],
+        [_gradient_row(group, entry, gradients["weights"]) for group, entry in gradients["groups"].items()],
+    )
+    console.out("means over steps of one seed: a description of this run, no verdict on attention against MLP")
+    if gradients["nonfinite_steps"]:
+        console.warn(
+            f"gradients were not finite at {len(gradients['nonfinite_steps'])} steps; they are left out of the means"
+        )
+    if evaluation:
+        console.table(
+            ["metric", "value", "95 % interval", "unit"],
+            [_metric_row(name, score) for name, score in evaluation["metrics"].items()],
+        )
+        console.out(
+            f"{evaluation['n']} examples of the {evaluation['split']} split; the intervals are over examples, not over seeds"
+        )
+    seconds = results["seconds"]
+    console.out(
+        f"{seconds['total']:,.0f} s, {seconds['training']:,.0f} s of them training; "
+        f"peak memory {results['peak_memory_bytes'] / 2**30:.2f} GiB; padding {results['tokens']['padding_share']:.1%} of computed tokens"
+    )
+    if results["warnings"]:
+        console.note(f"{results['warnings']} warnings of other libraries are in {folder / rundir.LOG}")
+    console.saved(folder)
+    console.next(f"lorascope compare {folder} OTHER_RUN", f"lorascope evaluate {folder} --eval_samples 0")
+
+
+def _gradient_row(group: str, entry: Mapping[str, Any], weights: Mapping[str, Any] | None) -> Sequence[object]:
+    matrices = entry.get("matrices", {})
+    update = weights["groups"].get(group, {}).get("update_over_base") if weights else None
+    return [
+        GROUP_WORDS[group],
+        entry["parameters"],
+        entry["norm"]["mean"],
+        matrices.get("A", {}).get("norm", {}).get("mean"),
+        matrices.get("B", {}).get("norm", {}).get("mean"),
+        entry["rms"]["mean"],
+        entry["per_scaling"]["mean"],
+        update,
+    ]
+
+
+def _metric_row(name: str, score: Mapping[str, Any]) -> Sequence[object]:
+    ends = (score["ci_low"], score["ci_high"])
+    interval = "-" if None in ends else f"[{short(ends[0])}, {short(ends[1])}]"
+    return [name, score["value"], interval, score["unit"]]

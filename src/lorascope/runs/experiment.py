@@ -1,0 +1,279 @@
+"""One experiment: the ten steps of the study, from a configuration to a result folder."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from accelerate import PartialState
+
+from lorascope.config.experiment import ExperimentConfig
+from lorascope.config.load import from_json, to_json
+from lorascope.errors import ConfigError, Interrupted, LorascopeError, RunError, TrainingError, pick
+from lorascope.evaluation.evaluator import evaluate_examples
+from lorascope.models.adapters import AdaptedModel, coverage, select, wrap
+from lorascope.models.base import load_base
+from lorascope.models.modules import find_modules
+from lorascope.report.plots import draw_run
+from lorascope.report.run_summary import show_run, show_start
+from lorascope.report.terminal import Console
+from lorascope.runs import rundir
+from lorascope.runs.environment import describe
+from lorascope.runs.logs import captured
+from lorascope.runs.results import summarise
+from lorascope.tasks import TASKS
+from lorascope.tasks.split import load_evaluation, load_training
+from lorascope.training.checkpoints import drop_after, newest_whole
+from lorascope.training.run import ShowProgress, build_trainer, prepare
+from lorascope.training.stopping import stop_on_signal
+from lorascope.training.trainer import ExperimentTrainer
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A finished run, read from its folder."""
+
+    folder: Path
+    config: ExperimentConfig
+    results: dict[str, Any]
+    """results_summary.json"""
+    gradients: dict[str, Any]
+    """gradient_analysis.summary.json"""
+    evaluation: dict[str, Any] | None
+    """{dataset}_evaluation.json, None without evaluation"""
+
+    @property
+    def measurements(self) -> pd.DataFrame:
+        """The tidy table of everything that was measured."""
+        return pd.read_parquet(self.folder / rundir.GRADIENT_TABLE)
+
+
+def load(folder: Path | str) -> RunRecord:
+    """Read a finished run. Raises RunError for a folder that is none."""
+    folder = Path(folder)
+    if rundir.state(folder) != "finished":
+        raise RunError("no-run", f"{folder} holds no finished run ({rundir.state(folder)})", "lorascope ls runs")
+    config = _read_config(folder)
+    evaluation = folder / rundir.evaluation_name(config.data.dataset)
+    return RunRecord(
+        folder=folder,
+        config=config,
+        results=rundir.read_json(folder / rundir.RESULTS),
+        gradients=rundir.read_json(folder / rundir.GRADIENT_SUMMARY),
+        evaluation=rundir.read_json(evaluation) if evaluation.is_file() else None,
+    )
+
+
+def run(
+    config: ExperimentConfig | None = None,
+    *,
+    resume: Path | str | None = None,
+    overwrite: bool = False,
+    console: Console | None = None,
+) -> RunRecord:
+    """Run an experiment, or go on with an unfinished one; a finished one of the same configuration is only loaded.
+
+    Raises a LorascopeError for everything that is recognised, Interrupted after a signal among them. Until model and
+    data are there and fit together nothing on disk is touched.
+    """
+    console = console or Console()
+    folder, config, found = _open(config, Path(resume) if resume else None, overwrite)
+    if found == "finished" and not overwrite:
+        console.out(f"{folder} is finished with this configuration; nothing was changed")
+        return load(folder)
+    started = time.monotonic()
+    main = PartialState().is_main_process
+    with rundir.locked(folder, only=main), captured(verbose=console.verbose) as caught, _explained(config, folder):
+        task = pick(TASKS, config.data.dataset, "task")
+        training = load_training(task, config.data)
+        held_out = load_evaluation(task, config.data, config.evaluation.eval_samples)
+        console.note(training.describe(), held_out.describe())
+
+        base = load_base(config.model)
+        modules = find_modules(base.model)
+        adapted = wrap(
+            base,
+            config.lora,
+            select(modules, config.lora.target, tied=base.tied, model_id=base.model_id),
+            seed=config.training.seed,
+        )
+        rows = prepare(config, task, adapted, training.train, training.validation)
+        show_start(config, adapted, coverage(modules, adapted.targets), rows, console)
+
+        checkpoint = _begin(folder, config, resumed=resume is not None, only=main)
+        if main:
+            caught.write_to(folder / rundir.LOG)
+        trainer = _train(config, adapted, rows, folder, checkpoint, console)
+
+        if main:
+            with rundir.writing(folder):
+                adapted.model.save_pretrained(folder / rundir.FINAL_MODEL)
+                adapted.tokenizer.save_pretrained(folder / rundir.FINAL_MODEL)
+            results = summarise(config, adapted, rows, training, trainer)
+            _draw(folder, config, trainer, results)
+            if config.evaluation.enabled:
+                _evaluate(folder, config, adapted, held_out, rows.max_length, console)
+            results["seconds"] |= {"total": round(time.monotonic() - started, 1)}
+            results["warnings"] = caught.warnings
+            rundir.write_json(folder / rundir.ENVIRONMENT, describe(base) | {"seconds": results["seconds"]})
+            rundir.write_json(folder / rundir.RESULTS, results)
+    PartialState().wait_for_everyone()
+    record = load(folder)
+    if main:
+        show_run(folder, record.results, record.gradients, record.evaluation, console)
+    return record
+
+
+def _open(
+    config: ExperimentConfig | None, resume: Path | None, overwrite: bool
+) -> tuple[Path, ExperimentConfig, rundir.State]:
+    """The run's folder, configuration and state; refuses a folder that holds something else."""
+    if resume is not None:
+        if rundir.state(resume) not in ("unfinished", "finished"):
+            raise RunError("no-run", f"{resume} holds no run to resume ({rundir.state(resume)})", "lorascope ls runs")
+        stored = _read_config(resume)
+        if config is not None and config.hash != stored.hash:
+            raise ConfigError(
+                "other-config",
+                f"--resume goes on with the configuration in {resume / rundir.CONFIG}; other flags differ from it",
+                f"lorascope run --resume {resume}",
+            )
+        return resume, stored, rundir.state(resume)
+    config = config or ExperimentConfig()
+    folder = Path(config.output_dir) / config.run_name
+    found = rundir.state(folder)
+    PartialState().wait_for_everyone()  # every process looks before the first one writes
+    if overwrite or found == "absent":
+        return folder, config, found
+    if found == "foreign":
+        raise RunError(
+            "not-a-run", f"{folder} exists and is no run folder", "--experiment_name OTHER", "--output_dir FOLDER"
+        )
+    same = _read_config(folder).hash == config.hash
+    if found == "finished" and same:
+        return folder, config, found
+    if found == "unfinished" and same:
+        raise RunError(
+            "unfinished",
+            f"{folder} holds this run, unfinished",
+            f"lorascope run --resume {folder}",
+            "--overwrite   (start again from nothing)",
+        )
+    raise RunError(
+        "other-run",
+        f"{folder} holds a run with another configuration ({found})",
+        "--experiment_name OTHER",
+        "--output_dir FOLDER",
+        "--overwrite   (replace it)",
+    )
+
+
+def _read_config(folder: Path) -> ExperimentConfig:
+    """The configuration of a run folder."""
+    rundir.read_json(folder / rundir.CONFIG)  # a readable message for a damaged file
+    return from_json((folder / rundir.CONFIG).read_text(encoding="utf-8"))
+
+
+def _begin(folder: Path, config: ExperimentConfig, *, resumed: bool, only: bool) -> Path | None:
+    """Make the folder ready, replacing what --overwrite replaces; returns the checkpoint to go on from, None for a new run."""
+    checkpoints = folder / rundir.CHECKPOINTS
+    whole = newest_whole(checkpoints) if resumed else None
+    PartialState().wait_for_everyone()
+    if only:
+        with rundir.writing(folder):
+            if resumed:
+                drop_after(checkpoints, whole[0] if whole else 0)
+            elif folder.exists():
+                shutil.rmtree(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+        if not resumed:
+            rundir.write_text(folder / rundir.CONFIG, to_json(config))
+    PartialState().wait_for_everyone()
+    return whole[1] if whole else None
+
+
+def _train(
+    config: ExperimentConfig, adapted: AdaptedModel, rows: Any, folder: Path, checkpoint: Path | None, console: Console
+) -> ExperimentTrainer:
+    """Train to the end, or to the user's stop: then Interrupted, with a whole checkpoint."""
+    trainer, flow = build_trainer(
+        config, adapted, rows, folder, folder / rundir.CHECKPOINTS, resumed=checkpoint is not None
+    )
+    with console.progress(config.training.max_steps, "train") as bar, stop_on_signal(flow, console.note):
+        trainer.add_callback(ShowProgress(bar, trainer.gradient_callback))
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.state.global_step < config.training.max_steps:
+        raise Interrupted(
+            "interrupted",
+            f"stopped after step {trainer.state.global_step} of {config.training.max_steps}, saved",
+            f"lorascope run --resume {folder}",
+        )
+    return trainer
+
+
+def _draw(folder: Path, config: ExperimentConfig, trainer: ExperimentTrainer, results: dict[str, Any]) -> None:
+    title = f"{config.run_name}: {config.data.dataset} on {Path(config.model.model_id).name}"
+    figures = draw_run(
+        trainer.gradient_callback.log.table(), results, title=title, layer_norm=config.gradient_analysis.layer_norm
+    )
+    with rundir.writing(folder):
+        for name, figure in figures.items():
+            figure.savefig(folder / f"{name}.png")
+
+
+def _evaluate(
+    folder: Path, config: ExperimentConfig, adapted: AdaptedModel, held_out: Any, max_length: int, console: Console
+) -> None:
+    evaluation = evaluate_examples(
+        adapted.model,
+        adapted.tokenizer,
+        pick(TASKS, config.data.dataset, "task"),
+        held_out,
+        config.evaluation,
+        max_length=max_length,
+        console=console,
+    )
+    if config.evaluation.samples:
+        rundir.write_lines(folder / rundir.SAMPLES, evaluation.samples)
+    rundir.write_json(folder / rundir.evaluation_name(config.data.dataset), evaluation.to_dict())
+
+
+@contextmanager
+def _explained(config: ExperimentConfig, folder: Path) -> Iterator[None]:
+    """Turn what training can run into, and what the user can mend, into errors that say how."""
+    try:
+        with rundir.writing(folder):
+            yield
+    except TrainingError as error:
+        whole = newest_whole(folder / rundir.CHECKPOINTS)
+        last = f"; last good checkpoint: {whole[1]}" if whole else "; no checkpoint was written yet"
+        raise TrainingError(error.code, error.what + last, *error.tries) from error
+    except LorascopeError:
+        raise
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        batch, accum = config.training.batch_size, config.training.grad_accum
+        smaller = max(1, batch // 4)
+        raise TrainingError(
+            "out-of-memory",
+            f"out of memory with batches of {batch} rows: {str(error).splitlines()[0][:160]}",
+            f"--batch_size {smaller} --grad_accum {accum * batch // smaller}   (same effective batch)",
+            "--activation_checkpointing",
+        ) from error
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return (
+        isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        or "can't allocate memory" in text
+        or "out of memory" in text
+    )

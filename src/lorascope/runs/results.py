@@ -1,0 +1,81 @@
+"""What results_summary.json holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lorascope import __version__
+from lorascope.config.experiment import ExperimentConfig
+from lorascope.models.adapters import AdaptedModel, parameter_counts
+from lorascope.runs.environment import peak_memory_bytes
+from lorascope.tasks.split import TrainingData
+from lorascope.training.batching import RunSampler
+from lorascope.training.run import Prepared
+from lorascope.training.trainer import ExperimentTrainer
+
+
+def summarise(
+    config: ExperimentConfig, adapted: AdaptedModel, rows: Prepared, training: TrainingData, trainer: ExperimentTrainer
+) -> dict[str, Any]:
+    """Losses in nats per answer token, steps, tokens, seconds, bytes, parameters; curves as [step, value] pairs."""
+    history = trainer.state.log_history
+    validation = [[entry["step"], entry["eval_loss"]] for entry in history if "eval_loss" in entry]
+    trained = [(step, loss) for step, loss in validation if step > 0]
+    best_step, best = min(trained, key=lambda pair: pair[1])
+    losses = trainer.gradient_callback.log.run_series("loss")
+    return {
+        "run": config.run_name,
+        "status": "finished",
+        "lorascope": __version__,
+        "config_hash": config.hash,
+        "dataset": config.data.dataset,
+        "model": config.model.model_id,
+        "target": config.lora.target,
+        "r": config.lora.r,
+        "lora_alpha": config.lora.lora_alpha,
+        "seed": config.training.seed,
+        "steps": trainer.state.global_step,
+        "training_loss": [[step, loss] for step, loss in losses],
+        "validation_loss": validation,
+        "best_step": best_step,
+        "best_validation_loss": best,
+        "rows": {
+            "train": len(rows.train),
+            "validation": len(rows.validation),
+            "max_length": rows.max_length,
+            "prompts_cut": rows.cut_rows,
+            "left_out": list(rows.left_out),
+            "passes": round(_rows_seen(config, trainer) / len(rows.train), 2),
+        },
+        "tokens": _tokens(config, rows, trainer),
+        "seconds": {
+            "training": next(
+                round(entry["train_runtime"], 1) for entry in reversed(history) if "train_runtime" in entry
+            )
+        },
+        "peak_memory_bytes": peak_memory_bytes(),
+        "parameters": parameter_counts(adapted.model),
+        "dtype": str(adapted.base.dtype).removeprefix("torch."),
+        "device": str(adapted.base.device),
+        "data": training.provenance,
+        "notes": [*adapted.base.notes, *training.notes],
+    }
+
+
+def _rows_seen(config: ExperimentConfig, trainer: ExperimentTrainer) -> int:
+    return config.training.max_steps * config.training.grad_accum * config.training.batch_size * trainer.args.world_size
+
+
+def _tokens(config: ExperimentConfig, rows: Prepared, trainer: ExperimentTrainer) -> dict[str, float]:
+    """Tokens of the whole run: with loss, real, and as computed, padding included."""
+    sampler: RunSampler = trainer._get_train_sampler()
+    real = padded = with_loss = 0
+    for batch in sampler.batches:
+        lengths = [len(rows.train[i].input_ids) for i in batch]
+        real += sum(lengths)
+        padded += max(lengths) * len(lengths)
+        with_loss += sum(
+            len(rows.train[i].input_ids) - (1 if config.data.loss_on == "all" else rows.train[i].prompt_tokens)
+            for i in batch
+        )
+    return {"with_loss": with_loss, "real": real, "computed": padded, "padding_share": round(1 - real / padded, 4)}
