@@ -1,0 +1,246 @@
+"""What the verbs do: read what was typed, call one function of a room, show what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lorascope import __version__
+from lorascope.cli_split import Given
+from lorascope.config.load import Resolved, resolve
+from lorascope.config.presets import PRESETS
+from lorascope.errors import ConfigError, Interrupted, LorascopeError, RunError, pick
+from lorascope.report.terminal import Console, cell, short
+from lorascope.runs import rundir
+
+
+def run(given: Given, console: Console) -> Any:
+    """`lorascope run`: one run, all presets (--batch), a plan (--plan), or a comparison (--compare)."""
+    if given.get("compare"):
+        return _compare(given.get("compare"), console)
+    if given.get("resume"):
+        return _resume(given, console)
+    if given.get("batch"):
+        return _batch(given, console)
+    resolved = _resolved(given, console, given.get("preset"))
+    return _plan([resolved], console) if given.get("plan") else _run_one(resolved, given, console)
+
+
+def compare(given: Given, console: Console) -> Any:
+    """`lorascope compare FOLDER FOLDER...`"""
+    return _compare(given.arguments, console)
+
+
+def check(given: Given, console: Console) -> Any:
+    """`lorascope check [FILE...]`"""
+    if given.get("list"):
+        return _list_settings(console)
+    files = [*given.arguments, *given.get("config", ())]
+    resolved = _resolved(given, console, given.get("preset"), files)
+    _announce("check", resolved, console)
+    from lorascope.runs.check import check as check_config
+
+    return check_config(resolved.config, console)
+
+
+def quickstart(given: Given, console: Console) -> Any:
+    """`lorascope quickstart`"""
+    folder = given.get("output_dir", "results")
+    console.note(f"lorascope {__version__}  quickstart in {folder}", "  loading   torch and transformers")
+    from lorascope.runs.quickstart import quickstart as run_quickstart
+
+    return _record(run_quickstart(console, output_dir=folder))
+
+
+def env(given: Given, console: Console) -> Any:
+    """`lorascope env`"""
+    console.note("  loading   torch")
+    import torch
+
+    from lorascope.runs.environment import describe
+
+    facts = describe("cuda" if torch.cuda.is_available() else "cpu")
+    rows: list[tuple[str, object]] = []
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            rows += [(package, version or "not installed") for package, version in value.items()]
+        else:
+            rows.append((name, ", ".join(value) or "none" if isinstance(value, list) else str(value)))
+    width = max(len(name) for name, _ in rows)
+    console.out(*(f"{name:<{width}}  {value}" for name, value in rows))
+    return facts
+
+
+# ---- run ------------------------------------------------------------------------------------------------------------
+
+
+def _resolved(given: Given, console: Console, preset: str | None, files: Any = None) -> Resolved:
+    resolved = resolve(given.settings, preset=preset, files=given.get("config", ()) if files is None else files)
+    for note in resolved.notes:
+        console.warn(note)
+    return resolved
+
+
+def _announce(verb: str, resolved: Resolved, console: Console) -> None:
+    """The first line, before anything that takes time; it names what does."""
+    c = resolved.config
+    what = f"{c.model.model_id} | {c.data.dataset} {c.lora.target} r={c.lora.r}"
+    console.note(f"lorascope {__version__}  {verb} {c.run_name}  | {what}", "  loading   torch and transformers")
+
+
+def _run_one(resolved: Resolved, given: Given, console: Console, resume: Path | None = None) -> Any:
+    _announce("resume" if resume else "run", resolved, console)
+    from lorascope.runs.experiment import run as run_experiment
+
+    return _record(
+        run_experiment(resolved.config, resume=resume, overwrite=given.get("overwrite", False), console=console)
+    )
+
+
+def _resume(given: Given, console: Console) -> Any:
+    """Go on with a run: its own configuration; flags beside it may repeat it, not change it."""
+    for other in ("batch", "overwrite", "plan"):
+        if given.get(other):
+            raise ConfigError("flags-exclude", f"--resume and --{other} exclude each other", "leave one of them out")
+    folder = Path(given.get("resume"))
+    if rundir.state(folder) not in ("unfinished", "finished"):
+        raise RunError("no-run", f"{folder} holds no run to resume", "lorascope ls runs")
+    files = [str(folder / rundir.CONFIG), *given.get("config", ())]
+    return _run_one(_resolved(given, console, given.get("preset"), files), given, console, resume=folder)
+
+
+def _batch(given: Given, console: Console) -> Any:
+    """Every preset with the same flags over it; one that fails does not stop the others."""
+    for other in ("preset", "experiment_name"):
+        if given.get(other):
+            raise ConfigError("flags-exclude", f"--batch and --{other} exclude each other", "leave one of them out")
+    runs = {name: _resolved(given, console, name) for name in PRESETS}
+    if given.get("plan"):
+        return _plan(list(runs.values()), console)
+    results: dict[str, Any] = {}
+    failed: dict[str, LorascopeError] = {}
+    for number, (name, resolved) in enumerate(runs.items(), 1):
+        console.note(f"preset {name}, {number} of {len(runs)}")
+        try:
+            results[name] = _run_one(resolved, given, console)
+        except Interrupted:
+            raise
+        except LorascopeError as error:
+            failed[name] = error
+            console.warn(f"preset {name} failed: {error.what}")
+    if failed:
+        tries = [f"lorascope run --preset {name}   ({error.code})" for name, error in list(failed.items())[:3]]
+        raise RunError("batch-failed", f"{len(failed)} of {len(runs)} runs failed: {', '.join(failed)}", *tries)
+    return results
+
+
+def _plan(runs: list[Resolved], console: Console) -> Any:
+    from lorascope.runs.plan import plan
+
+    plans = [plan(resolved, console) for resolved in runs]
+    return plans[0] if len(plans) == 1 else plans
+
+
+def _record(record: Any) -> dict[str, Any]:
+    """What `--json` shows of a finished run."""
+    return {
+        "folder": str(record.folder),
+        "results": record.results,
+        "gradients": record.gradients,
+        "evaluation": record.evaluation,
+    }
+
+
+# ---- compare --------------------------------------------------------------------------------------------------------
+
+
+def _compare(folders: Sequence[str], console: Console) -> Any:
+    from lorascope.analysis.compare import compare_runs
+
+    found = compare_runs(folders)
+    names = [run["name"] for run in found.runs]
+    console.table(
+        ["", "run", "target", "r", "alpha", "seed", "steps"],
+        [[run[k] for k in ("name", "folder", "target", "r", "lora_alpha", "seed", "steps")] for run in found.runs],
+    )
+    console.out("")
+    rows = [
+        [f"{q.name} ({q.unit})" if q.unit else q.name, *map(_with_interval, q.values, q.intervals)]
+        for q in found.quantities
+    ]
+    console.table(["", *names], rows)
+    console.out("", *found.remarks)
+    console.next(f"lorascope evaluate {found.runs[0]['folder']} --eval_samples 0", "lorascope ls runs")
+    return found.to_dict()
+
+
+def _with_interval(value: float | int | None, interval: tuple[float, float] | None) -> str:
+    ends = f" [{short(interval[0])}, {short(interval[1])}]" if interval else ""
+    return f"{cell(value)}{ends}"
+
+
+# ---- ls -------------------------------------------------------------------------------------------------------------
+
+
+def ls(given: Given, console: Console) -> Any:
+    """`lorascope ls [tasks|presets|targets|runs]`; all of them without an argument."""
+    lists = {"tasks": _ls_tasks, "presets": _ls_presets, "targets": _ls_targets, "runs": _ls_runs}
+    wanted = [given.arguments[0]] if given.arguments else list(lists)
+    result: dict[str, Any] = {}
+    for name in wanted:
+        headers, rows = pick(lists, name, "list")(given)
+        result[name] = [dict(zip(headers, row, strict=True)) for row in rows]
+        console.out(*([name] if len(wanted) > 1 else []))
+        if rows:
+            console.table(headers, rows)
+        else:
+            console.out(f"no {name} in {given.get('output_dir', 'results')}")
+        console.out(*([""] if len(wanted) > 1 else []))
+    console.next("lorascope run --preset e2e_attention --plan")
+    return result
+
+
+def _ls_tasks(given: Given) -> tuple[list[str], list[list[object]]]:
+    from lorascope.tasks import TASKS
+
+    rows: list[list[object]] = [
+        [name, task.title, ", ".join(task.metrics), task.evaluation_split] for name, task in TASKS.items()
+    ]
+    return ["task", "title", "metrics", "evaluated on"], rows
+
+
+def _ls_presets(given: Given) -> tuple[list[str], list[list[object]]]:
+    return ["preset", "what"], [[name, preset.__doc__] for name, preset in PRESETS.items()]
+
+
+def _ls_targets(given: Given) -> tuple[list[str], list[list[object]]]:
+    from lorascope.config.experiment import TARGET_MODULES
+
+    return ["target", "modules, by Llama's names"], [[name, " ".join(names)] for name, names in TARGET_MODULES.items()]
+
+
+def _ls_runs(given: Given) -> tuple[list[str], list[list[object]]]:
+    home = Path(given.get("output_dir", "results"))
+    rows: list[list[object]] = []
+    for folder in sorted(path for path in home.iterdir() if path.is_dir()) if home.is_dir() else ():
+        found = rundir.state(folder)
+        if found == "unfinished":
+            rows.append([str(folder), found, None, None, None])
+        elif found == "finished":
+            results = rundir.read_json(folder / rundir.RESULTS)
+            trained = results["parameters"]["trained"]
+            rows.append([str(folder), found, trained, results["steps"], results["best_validation_loss"]])
+    return ["run", "state", "trained parameters", "steps", "val loss (nats)"], rows
+
+
+def _list_settings(console: Console) -> Any:
+    from lorascope.config.settings import settings, words
+
+    rows = [(s.path, f"--{s.flag}", s.rule, "none" if s.default is None else str(s.default)) for s in settings()]
+    console.table(["setting", "flag", "takes", "built in"], rows)
+    console.next("lorascope run --help", "lorascope check run.yaml")
+    return [
+        {"path": s.path, "flag": s.flag, "takes": s.rule, "default": s.default, "help": words()[s.path]}
+        for s in settings()
+    ]
