@@ -235,8 +235,9 @@ def _put(values: Values, setting: Setting, node: yaml.Node, key: yaml.Node, name
         values[setting.path] = (None, where)
         return
     text = _scalar(node, f"{where}  {setting.path}")
+    quoted = isinstance(node, yaml.ScalarNode) and node.style is not None
     try:
-        values[setting.path] = (read(setting, text), where)
+        values[setting.path] = (read(setting, text, quoted=quoted), where)
     except ValueError as error:
         raise _wrong_value(f"{where}  {setting.path}", text, setting, str(error)) from None
 

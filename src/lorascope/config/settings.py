@@ -80,14 +80,15 @@ def by_path() -> dict[str, Setting]:
     return {s.path: s for s in settings()}
 
 
-def read(setting: Setting, text: str) -> Any:
+def read(setting: Setting, text: str, *, quoted: bool = False) -> Any:
     """The value that `text` stands for, by the field's type; ValueError with the rule where it stands for none.
 
     The same for flags and files, so that 2e-4, "2e-4" and 0.0002 are one value, `no` is text where text is wanted and
-    false where a boolean is wanted. Whole numbers may be written 1e3. `none` unsets an optional setting.
+    false where a boolean is wanted. Whole numbers may be written 1e3. `none` unsets an optional setting; in quotes
+    (`quoted`) it is a text where text is wanted, so that a folder of that name can be written down.
     """
     word = text.strip()
-    if setting.optional and word.lower() in ("none", "null", "~"):
+    if setting.optional and word.lower() in ("none", "null", "~") and not (quoted and setting.kind is str):
         return None
     try:
         if setting.choices:

@@ -1,0 +1,28 @@
+"""Presets are whole configurations."""
+
+from __future__ import annotations
+
+from lorascope.config.experiment import ExperimentConfig
+from lorascope.config.load import resolve
+from lorascope.config.presets import PRESETS
+
+
+def test_there_is_a_preset_for_every_task_and_placement():
+    assert set(PRESETS) == {
+        f"{task}_{part}" for task in ("e2e", "samsum", "wikisql", "mnli") for part in ("attention", "mlp", "both")
+    }
+
+
+def test_a_preset_differs_from_the_built_in_values_only_in_task_and_target():
+    tasks = {"e2e": "e2e_nlg", "samsum": "samsum", "wikisql": "wikisql", "mnli": "multi_nli"}
+    targets = {"attention": "attention_only", "mlp": "mlp_only", "both": "both"}
+    for name, preset in PRESETS.items():
+        task, part = name.split("_")
+        same = resolve({"dataset": tasks[task], "target": targets[part]}).config
+        assert preset() == same
+        assert isinstance(preset(), ExperimentConfig)
+        assert preset.__doc__
+
+
+def test_no_two_presets_are_the_same_run():
+    assert len({preset().hash for preset in PRESETS.values()}) == len(PRESETS)
