@@ -55,8 +55,8 @@ class Quantity(NamedTuple):
 
 
 QUANTITIES = {
-    "raw": Quantity("Raw norm (grows with alpha, rank, width)", "gradient norm, L2 (nats per token)"),
-    "rms": Quantity("Per parameter (scale-free)", "gradient, RMS (nats per token)"),
+    "raw": Quantity("Raw norm (depends on alpha, rank, width)", "gradient norm, L2 (nats per token)"),
+    "rms": Quantity("Per parameter (size taken out)", "gradient, RMS (nats per token)"),
     "per_scaling": Quantity("Raw norm, alpha / r taken out", "gradient norm x r / alpha (nats per token)"),
 }
 """Normalisation -> what its axis says."""
@@ -115,7 +115,7 @@ def add_notes(figure: Figure, notes: Iterable[str]) -> None:
 
 def number(value: float, _: object = None) -> str:
     """A tick label: 0.02, 350, but powers of ten where digits would hide the size."""
-    if value == 0 or 1e-2 <= abs(value) < 1e4:
+    if value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.4g}"
     exponent = math.floor(math.log10(abs(value)) + 1e-9)
     mantissa = f"{value / 10**exponent:.3g}"
