@@ -148,8 +148,8 @@ def evaluate_options() -> list[Option]:
     """The options of `lorascope evaluate`."""
     return [
         Option(
-            flag="split", kind="value", group="evaluate", metavar="NAME", choices=("train", "validation", "test"),
-            help="Split to evaluate (default: the task's, test or a labelled validation split).",
+            flag="split", kind="value", group="evaluate", metavar="NAME", suggestions=("train", "validation", "test"),
+            help="Split to evaluate (default: the task's: test, or validation where test has no labels).",
         ),
         Option(
             flag="predictions", kind="value", group="evaluate", metavar="FILE",

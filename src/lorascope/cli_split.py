@@ -6,6 +6,7 @@ tyro splits (`--r 4`, `--r=4`, `_` or `-`, `--eval` and `--no_eval`, no abbrevia
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,10 +26,17 @@ class Given:
     """Flag -> text, tuple of texts, or bool; only what was typed."""
     arguments: list[str]
     options: list[Option]
+    words: list[str]
+    """The words after the verb, as they were typed."""
 
     def get(self, flag: str, default: Any = None) -> Any:
         """The value of a flag, or `default` where it was not typed."""
         return self.values.get(flag, default)
+
+    def without(self, *flags: str) -> str:
+        """The command line without some switches, to be pasted."""
+        kept = [word for word in self.words if flag_name(word) not in flags or not word.startswith("--")]
+        return shlex.join(["lorascope", self.verb, *kept])
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -57,7 +65,7 @@ def split(verb: Verb, argv: Sequence[str], elsewhere: Iterable[Verb] = ()) -> Gi
                 "flag-value", f"--{o.flag} got {value!r}; it takes one of {', '.join(o.choices)}", f"--{o.flag} {guess}"
             )
     _check_arguments(verb, options, argv, rest, elsewhere)
-    return Given(verb.name, values, rest, options)
+    return Given(verb.name, values, rest, options, list(argv))
 
 
 def _tyro_split(verb: Verb, options: list[Option], argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:

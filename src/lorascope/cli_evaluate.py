@@ -1,0 +1,155 @@
+"""`lorascope evaluate`: a run, an adapter, a bare model, or predictions that were made elsewhere."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lorascope import __version__
+from lorascope.cli_split import Given
+from lorascope.config.load import Resolved, resolve
+from lorascope.errors import ConfigError, RunError, pick
+from lorascope.report.terminal import Console, short
+from lorascope.runs import rundir
+from lorascope.tasks import TASKS
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is to be evaluated, and on what."""
+
+    resolved: Resolved
+    adapter: Path | None
+    predictions: Path | None
+    base: str | None
+    """The base model; None where the adapter tells it, or none is needed."""
+
+    @property
+    def name(self) -> str:
+        """What is judged, in words."""
+        if self.predictions:
+            return f"the predictions in {self.predictions}"
+        return (
+            f"{self.adapter} on {self.base or 'its own base model'}" if self.adapter else f"{self.base} without adapter"
+        )
+
+
+def evaluate(given: Given, console: Console) -> Any:
+    """`lorascope evaluate [FOLDER]`"""
+    judged = _judged(given)
+    config = judged.resolved.config
+    task = pick(TASKS, config.data.dataset, "task")
+    split = given.get("split", task.evaluation_split)
+    console.note(f"lorascope {__version__}  evaluate {judged.name} | {task.name} {split}")
+    if given.get("plan"):
+        return _plan(given, judged, task.title, split, console)
+    evaluation = _score(judged, split, console) if judged.predictions else _generate(judged, split, console)
+    console.table(
+        ["metric", "value", "95 % interval", "unit"],
+        [[name, s.value, _interval(s.ci_low, s.ci_high), s.unit] for name, s in evaluation.metrics.items()],
+    )
+    counted = f"{evaluation.n:,} of {evaluation.total:,} {evaluation.split} examples"
+    console.out(f"{counted}; intervals are over examples, not over seeds")
+    if given.get("output"):
+        output = Path(given.get("output"))
+        with rundir.writing(output.parent):
+            output.parent.mkdir(parents=True, exist_ok=True)
+        rundir.write_json(output, evaluation.to_dict())
+        console.saved(output)
+    if judged.adapter and judged.base:
+        bare = ["--model", judged.base, "--dataset", task.name, "--eval_samples", str(config.evaluation.eval_samples)]
+        folder = ["--data_dir", config.data.data_dir] if config.data.data_dir else []
+        console.next(shlex.join(["lorascope", "evaluate", *bare, *folder]))  # what the base does without the adapter
+    else:
+        console.next("lorascope ls runs")
+    return evaluation.to_dict()
+
+
+def _judged(given: Given) -> Judged:
+    """Read the folder, if there is one, and lay the flags over a run's own configuration."""
+    folder = Path(given.arguments[0]) if given.arguments else None
+    predictions = Path(given.get("predictions")) if given.get("predictions") else None
+    files: list[Path] = []
+    adapter: Path | None = None
+    if folder is not None:
+        if predictions:
+            raise ConfigError(
+                "flags-exclude", "--predictions needs no folder: it scores what is in the file", "leave one out"
+            )
+        if (folder / rundir.CONFIG).is_file() and (folder / rundir.FINAL_MODEL).is_dir():
+            files, adapter = [folder / rundir.CONFIG], folder / rundir.FINAL_MODEL
+        elif (folder / "adapter_config.json").is_file():
+            adapter = folder
+        else:
+            raise RunError("no-adapter", f"{folder} holds neither a trained run nor an adapter", "lorascope ls runs")
+    elif not predictions and not given.get("model"):
+        raise ConfigError(
+            "nothing-to-evaluate",
+            "evaluate needs a folder, --model or --predictions",
+            "lorascope evaluate FOLDER",
+            "lorascope evaluate --model ID_OR_FOLDER --dataset NAME",
+        )
+    resolved = resolve(given.settings, files=files)
+    if "data.dataset" not in resolved.sources:
+        raise ConfigError("no-task", "which task? the folder does not tell", f"--dataset NAME   ({', '.join(TASKS)})")
+    base = resolved.config.model.model_id if "model.model_id" in resolved.sources else None
+    return Judged(resolved, adapter, predictions, None if predictions else base)
+
+
+def _plan(given: Given, judged: Judged, title: str, split: str, console: Console) -> dict[str, Any]:
+    config = judged.resolved.config
+    settings = config.evaluation
+    how = "greedy" if settings.temperature is None else f"sampled at temperature {settings.temperature:g}"
+    lines = {
+        "judged": judged.name,
+        "task": f"{title}, split {split}, files in {config.data.data_dir}",
+        "examples": f"{_count(judged):,}" if _count(judged) else "all of the split",
+        "answers": "as in the file" if judged.predictions else f"{how}, {settings.eval_batch_size} prompts together",
+        "output": given.get("output", "the screen alone"),
+    }
+    console.out(*(f"  {name:<9} {text}" for name, text in lines.items()))
+    console.table(
+        ["setting", "value", "from"], [[path, str(v), source] for path, v, source in judged.resolved.changed()]
+    )
+    console.out("Nothing was started.")
+    console.next(given.without("plan"))
+    return lines
+
+
+def _count(judged: Judged) -> int:
+    """Examples to take; 0 is all. Predictions answer the whole split unless --eval_samples was typed."""
+    asked = judged.resolved.sources.get("evaluation.eval_samples") == "--eval_samples"
+    return 0 if judged.predictions and not asked else judged.resolved.config.evaluation.eval_samples
+
+
+def _score(judged: Judged, split: str, console: Console) -> Any:
+    from lorascope.evaluation.predictions import read_predictions, score_predictions
+    from lorascope.tasks.split import load_evaluation
+
+    data = judged.resolved.config.data
+    task = pick(TASKS, data.dataset, "task")
+    assert judged.predictions is not None
+    predictions = read_predictions(judged.predictions)
+    examples = load_evaluation(task, data, _count(judged), split=split)
+    console.note(*examples.notes)
+    return score_predictions(task, examples, predictions, source=str(judged.predictions))
+
+
+def _generate(judged: Judged, split: str, console: Console) -> Any:
+    console.note("  loading   torch and transformers")
+    from lorascope.evaluation.evaluator import base_of_adapter, evaluate_model
+    from lorascope.runs.logs import captured
+
+    config = judged.resolved.config
+    model = replace(config.model, model_id=judged.base or base_of_adapter(judged.adapter))
+    with captured(verbose=console.verbose) as caught:
+        evaluation = evaluate_model(model, judged.adapter, config.data, config.evaluation, split=split, console=console)
+    if caught.warnings:
+        console.note(f"  {caught.warnings} warnings of other libraries   (-v shows them)")
+    return evaluation
+
+
+def _interval(low: float, high: float) -> str:
+    return f"[{short(low)}, {short(high)}]" if low == low and high == high else "-"
