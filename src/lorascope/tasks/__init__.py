@@ -1,1 +1,9 @@
-"""What is learnt: the tasks and their data."""
+"""What is learnt: the tasks and their data. A task is one file here and one line of TASKS."""
+
+from __future__ import annotations
+
+from lorascope.tasks import e2e_nlg, multi_nli, samsum, wikisql
+from lorascope.tasks.base import Task
+
+TASKS: dict[str, Task] = {task.name: task for task in (e2e_nlg.TASK, samsum.TASK, wikisql.TASK, multi_nli.TASK)}
+"""The tasks by name; look one up with `errors.pick(TASKS, name, "task")`."""

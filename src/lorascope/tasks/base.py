@@ -8,7 +8,22 @@ from pathlib import Path
 from typing import Any
 
 Row = Mapping[str, Any]
-"""One row as the official file has it (WikiSQL: the question row with its table under "table")."""
+"""One row under the official file's column names, cut down to what the task uses, with its "id" (the file's own, else
+its number from 0 among the rows that are kept). JSON-ready, and the same from every source: its sha256 is recorded.
+WikiSQL: the question row with its table under "table"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What the files of a split gave."""
+
+    rows: list[Row]
+    """In file order."""
+    files: tuple[Path, ...]
+    left_out: int = 0
+    """Rows that are whole but cannot be used (no gold label, an empty text); `notes` says which."""
+    notes: tuple[str, ...] = ()
+    """Sentences that the user should see."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +52,18 @@ class Task:
     title: str
     version: int
     """Raised whenever a prompt, a target or a reading rule changes: scores of different versions do not compare."""
-    read: Callable[[Path, str], list[Row]]
-    """(folder, split) -> rows in file order; split is train, validation or test. Raises DataError."""
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Split -> names of its official files. The keys are the splits that there are."""
+    read: Callable[[Path, str], Reading]
+    """(folder, split) -> its rows, from the official files in that folder. Raises DataError."""
     to_examples: Callable[[Sequence[Row]], list[Example]]
     """Rows -> training examples, one per row, in order."""
     to_evaluation: Callable[[Sequence[Row]], list[Example]]
     """Rows -> evaluation examples in the official order (E2E: one per distinct meaning representation)."""
     evaluation_split: str
     """Split that is evaluated after training: test, or validation where test has no labels."""
+    group: str = "group"
+    """What the rows of one group share, in a word or two: "dialogue"."""
     metrics: tuple[str, ...]
     max_length: int
     """Default of data.max_length, in tokens."""
