@@ -1,0 +1,217 @@
+"""What a run sees of a task: the rows drawn, validation rows kept back without leakage, the examples to evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from lorascope.config.experiment import DataConfig
+from lorascope.errors import DataError
+from lorascope.tasks.base import Example, Task
+from lorascope.tasks.sources import Loaded, load_rows, rows_sha256
+
+T = TypeVar("T")
+
+EVALUATION_SEED = 0
+"""Of the evaluation subset: it is the same in every run, so that scores of other seeds, and of other draws of training
+rows, compare."""
+_DRAW, _SPLIT = 1, 2  # apart, so that the validation rows do not depend on how the draw used its random numbers
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """The rows of a run."""
+
+    train: list[Example]
+    validation: list[Example]
+    """For the validation loss; no group of these is in `train`."""
+    notes: tuple[str, ...]
+    provenance: dict[str, Any]
+    """JSON-ready: task, version, source, files, rows, sha256 of the split and of the drawn rows, seed."""
+
+    def describe(self) -> str:
+        """What was loaded, a line; then a line per note."""
+        p = self.provenance
+        head = (
+            f"  data      {p['task']}: {len(self.train):,} rows to train on, {len(self.validation):,} for validation; "
+            f"{'all' if p['drawn'] == p['rows'] else 'drawn from the'} {p['rows']:,} in {', '.join(p['files'])}"
+        )
+        return "\n".join([head, *(f"  note      {note}" for note in self.notes)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationData:
+    """The examples to evaluate, in the split's official order."""
+
+    examples: list[Example]
+    split: str
+    total: int
+    """Examples of the whole split."""
+    chosen: str
+    """Why these ones, in words."""
+    notes: tuple[str, ...]
+    provenance: dict[str, Any]
+    """JSON-ready: task, version, source, files, rows, sha256 of the split, overlap with the training rows."""
+
+    def describe(self) -> str:
+        """What was loaded, a line; then a line per note."""
+        head = f"  evaluate  {len(self.examples):,} of {self.total:,} {self.split} examples ({self.chosen})"
+        return "\n".join([head, *(f"  note      {note}" for note in self.notes)])
+
+
+def load_training(task: Task, data: DataConfig) -> TrainingData:
+    """Read the training split, draw `num_samples` of its rows, keep `validation_split` of them back by whole groups."""
+    loaded = load_rows(task, data, "train")
+    rows = draw(loaded.rows, data.num_samples, data.data_seed)
+    train, validation = split(task.to_examples(rows), data.validation_split, data.data_seed, group=task.group)
+    notes = list(loaded.notes)
+    if data.num_samples > len(rows):
+        notes.append(f"num_samples asks for {data.num_samples:,} rows and there are {len(rows):,}: all are taken")
+    return TrainingData(
+        train=train,
+        validation=validation,
+        notes=tuple(notes),
+        provenance={
+            **_provenance(task, loaded, "train"),
+            "drawn": len(rows),
+            "drawn_sha256": loaded.sha256 if len(rows) == len(loaded.rows) else rows_sha256(rows),
+            "data_seed": data.data_seed,
+            "train": len(train),
+            "validation": len(validation),
+        },
+    )
+
+
+def load_evaluation(
+    task: Task, data: DataConfig, n: int, *, split: str | None = None, training: TrainingData | None = None
+) -> EvaluationData:
+    """The examples to evaluate: `n` of a split (0 is all; the task's evaluation split unless another is named).
+
+    A subset is drawn with a fixed seed and kept in the official order; a larger `n` holds the smaller one's examples.
+    With `training`, examples that share their group with a row of it are counted in `notes` and in `provenance`.
+    """
+    split = split or task.evaluation_split
+    loaded = load_rows(task, data, split)
+    everything = task.to_evaluation(loaded.rows)
+    _check_ids(everything, loaded)
+    examples = draw(everything, n, EVALUATION_SEED)
+    part = len(examples) < len(everything)
+    notes = list(loaded.notes)
+    if n > len(everything):
+        notes.append(f"eval_samples asks for {n:,} examples and {split} has {len(everything):,}: all are taken")
+    provenance = {**_provenance(task, loaded, split), "examples": len(examples), "total": len(everything)}
+    if training is not None:
+        shared = shared_groups(examples, (*training.train, *training.validation))
+        overlap = sum(example.group in shared for example in examples)
+        provenance["overlap"] = {"examples": overlap, "groups": len(shared)}
+        if overlap:
+            notes.append(
+                f"{overlap:,} of the {len(examples):,} {split} examples ({len(shared):,} different {task.group}s) "
+                f"share their {task.group} with rows that are trained on or validated with"
+            )
+    return EvaluationData(
+        examples=examples,
+        split=split,
+        total=len(everything),
+        chosen=f"the same in every run: seed {EVALUATION_SEED}, official order"
+        if part
+        else "all of the split, in its order",
+        notes=tuple(notes),
+        provenance=provenance,
+    )
+
+
+def draw(items: Sequence[T], num: int, seed: int) -> list[T]:
+    """`num` of the items without replacement, in their own order; 0, or more than there are, is all.
+
+    A larger `num` with the same seed holds the smaller one's items.
+    """
+    if not 0 < num < len(items):
+        return list(items)
+    order = np.random.default_rng([_DRAW, seed]).permutation(len(items))
+    return [items[i] for i in sorted(order[:num])]
+
+
+def split(
+    examples: Sequence[Example], share: float, seed: int, *, group: str = "group"
+) -> tuple[list[Example], list[Example]]:
+    """(train, validation) by whole groups, both in the examples' order.
+
+    The groups are shuffled, and those taken for validation that bring it as near to round(share * n) rows as whole
+    groups can; at least one is taken and one is left. Raises DataError where there are fewer than two (`group` is its
+    word for one).
+    """
+    groups: dict[str, list[int]] = {}
+    for i, example in enumerate(examples):
+        groups.setdefault(example.group, []).append(i)
+    if len(groups) < 2:
+        there = f"all {len(examples)} rows share one {group}" if groups else "there is none"
+        raise DataError(
+            "too-few",
+            f"training and validation need rows of at least two different {group}s, and {there}",
+            "--num_samples 0   (all rows)",
+        )
+    order = np.random.default_rng([_SPLIT, seed]).permutation(len(groups))
+    members = list(groups.values())
+    members = [members[i] for i in order]
+    wanted = min(max(1, round(share * len(examples))), len(examples) - 1)
+    held = {i for chosen in nearest_sum([len(rows) for rows in members], wanted) for i in members[chosen]}
+    return [e for i, e in enumerate(examples) if i not in held], [examples[i] for i in sorted(held)]
+
+
+def nearest_sum(sizes: Sequence[int], wanted: int) -> list[int]:
+    """Positions of some sizes, not none and not all, whose sum is the nearest to `wanted` that there is.
+
+    sizes: at least two, positive. Of two sums that are as near, the smaller. The search reads sizes from the front
+    until it meets `wanted`, so that of shuffled sizes it takes almost all that it read: a random choice. Time: sizes
+    read times wanted / 64.
+    """
+    end = min(sum(sizes) - 1, wanted + max(sizes)) + 1  # the nearest sum is never farther than one size above
+    sums, last = 1, dict[int, int]()  # bit s of sums: s can be met; last[s]: the position that met it first
+    for position, size in enumerate(sizes):
+        new = (sums << size) & ~sums & ((1 << end) - 1)
+        sums |= new
+        while new:
+            lowest = new & -new
+            last[lowest.bit_length() - 1] = position
+            new ^= lowest
+        if wanted in last:
+            break
+    rest = min(last, key=lambda total: (abs(total - wanted), total))
+    chosen = []
+    while rest:  # what is left was met before this position, so no position comes twice
+        chosen.append(last[rest])
+        rest -= sizes[last[rest]]
+    return chosen
+
+
+def shared_groups(some: Iterable[Example], others: Iterable[Example]) -> set[str]:
+    """Groups that both sides have examples of."""
+    return {example.group for example in some} & {example.group for example in others}
+
+
+def _check_ids(examples: Sequence[Example], loaded: Loaded) -> None:
+    """Predictions are matched by id, so that an id must name one example."""
+    seen: set[str] = set()
+    for example in examples:
+        if example.id in seen:
+            raise DataError(
+                "same-id", f"{loaded.files[0]}: two rows have the id {example.id!r}", "give every row its own id"
+            )
+        seen.add(example.id)
+
+
+def _provenance(task: Task, loaded: Loaded, split: str) -> dict[str, Any]:
+    return {
+        "task": task.name,
+        "task_version": task.version,
+        "source": loaded.source,
+        "split": split,
+        "files": [file.name for file in loaded.files],
+        "rows": len(loaded.rows),
+        "left_out": loaded.left_out,
+        "sha256": loaded.sha256,
+    }
