@@ -11,7 +11,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("MPLBACKEND", "Agg")
 sys.path.insert(0, str(Path(__file__).parent))  # `import toy` from any test folder
 
-import pytest  # noqa: E402 (after the environment is set)
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAB = Path(os.environ.get("LORASCOPE_LAB", ROOT.parent / "shared" / "lab"))

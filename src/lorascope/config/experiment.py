@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, field, fields
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Literal, get_args
 
 from lorascope.errors import ConfigError
@@ -35,7 +35,7 @@ FLAG_NAMES: dict[tuple[str, str], str] = {
 """(section, field) -> flag, for the fields whose flag has another name."""
 
 
-class DatasetType(str, Enum):
+class DatasetType(StrEnum):
     """The four standard tasks."""
 
     E2E_NLG = "e2e_nlg"
@@ -149,12 +149,24 @@ class TrainingConfig:
                 _positive(self, name)
         _require(math.isfinite(self.lr) and self.lr > 0, "lr", "positive", self.lr)
         _require(0 <= self.warmup_steps <= self.max_steps, "warmup_steps", "between 0 and max_steps", self.warmup_steps)
-        _require(math.isfinite(self.weight_decay) and self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
-        if self.max_grad_norm is None:  # YAML's null; Transformers would crash at the first step
-            raise ConfigError("config-value", "max_grad_norm must be a number, got none", "--max_grad_norm 0  (no clipping)")
-        _require(math.isfinite(self.max_grad_norm) and self.max_grad_norm >= 0, "max_grad_norm", "at least 0", self.max_grad_norm)
         _require(
-            self.checkpoint_every % self.validate_every == 0, "save_every", "a multiple of eval_every", self.checkpoint_every
+            math.isfinite(self.weight_decay) and self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay
+        )
+        if self.max_grad_norm is None:  # YAML's null; Transformers would crash at the first step
+            raise ConfigError(
+                "config-value", "max_grad_norm must be a number, got none", "--max_grad_norm 0  (no clipping)"
+            )
+        _require(
+            math.isfinite(self.max_grad_norm) and self.max_grad_norm >= 0,
+            "max_grad_norm",
+            "at least 0",
+            self.max_grad_norm,
+        )
+        _require(
+            self.checkpoint_every % self.validate_every == 0,
+            "save_every",
+            "a multiple of eval_every",
+            self.checkpoint_every,
         )
 
     @property
@@ -197,6 +209,7 @@ class DataConfig:
         _one_of(self, "data_source", ("auto", "local"))
         _one_of(self, "loss_on", ("answer", "all"))
         _require(self.num_samples >= 0, "num_samples", "at least 0 (0 is all)", self.num_samples)
+        _require(self.data_seed >= 0, "data_seed", "at least 0", self.data_seed)
         _require(0 < self.validation_split < 1, "validation_split", "above 0 and below 1", self.validation_split)
         if self.max_length is not None:
             _positive(self, "max_length")
@@ -245,7 +258,12 @@ class EvaluationConfig:
         if self.max_new_tokens is not None:
             _positive(self, "max_new_tokens")
         if self.temperature is not None:
-            _require(math.isfinite(self.temperature) and self.temperature > 0, "temperature", "positive, or left out for greedy", self.temperature)
+            _require(
+                math.isfinite(self.temperature) and self.temperature > 0,
+                "temperature",
+                "positive, or left out for greedy",
+                self.temperature,
+            )
         if self.top_p is not None:
             _require(0 < self.top_p <= 1, "top_p", "above 0 and at most 1", self.top_p)
             _require(self.temperature is not None, "top_p", "given together with --temperature", self.top_p)

@@ -57,9 +57,40 @@ def show_coverage(rows: Iterable[Coverage], r: int, parameters: Mapping[str, Any
         ],
     )
     trained, total = parameters["trained"], parameters["total"]
-    console.out(
-        f"{sum(row.matched for row in rows)} modules adapted, {trained:,} trained parameters, {trained / total:.2%} of {total:,}"
-    )
+    adapted = sum(row.matched for row in rows)
+    console.out(f"{adapted} modules adapted, {trained:,} trained parameters, {trained / total:.2%} of {total:,}")
+
+
+class Rows(Protocol):
+    """The rows of a run as token ids."""
+
+    @property
+    def train(self) -> Sequence[object]:
+        """Training rows."""
+
+    @property
+    def validation(self) -> Sequence[object]:
+        """Validation rows."""
+
+    @property
+    def max_length(self) -> int:
+        """Most tokens of a row."""
+
+    @property
+    def cut_rows(self) -> int:
+        """Rows whose prompt was cut."""
+
+    @property
+    def left_out(self) -> Sequence[str]:
+        """Ids of rows whose answer does not fit."""
+
+
+def show_rows(rows: Rows, console: Console) -> None:
+    """How many rows train, and what max_length did to them."""
+    cut = f"{rows.cut_rows:,} prompts cut at their start to fit {rows.max_length} tokens" if rows.cut_rows else ""
+    out = f"{len(rows.left_out):,} rows left out: the answer alone is longer" if rows.left_out else ""
+    trimmed = "; ".join(filter(None, (cut, out))) or f"none longer than {rows.max_length} tokens"
+    console.out(f"{len(rows.train):,} training and {len(rows.validation):,} validation rows; {trimmed}")
 
 
 def show_run(
@@ -100,13 +131,13 @@ def show_run(
             ["metric", "value", "95 % interval", "unit"],
             [_metric_row(name, score) for name, score in evaluation["metrics"].items()],
         )
-        console.out(
-            f"{evaluation['n']} examples of the {evaluation['split']} split; the intervals are over examples, not over seeds"
-        )
-    seconds = results["seconds"]
+        which = f"{evaluation['n']:,} examples of the {evaluation['split']} split"
+        console.out(f"{which}; the intervals are over examples, not over seeds")
+    seconds, memory = results["seconds"], results["peak_memory_bytes"] / 2**30
+    padding = results["tokens"]["padding_share"]
     console.out(
-        f"{seconds['total']:,.0f} s, {seconds['training']:,.0f} s of them training; "
-        f"peak memory {results['peak_memory_bytes'] / 2**30:.2f} GiB; padding {results['tokens']['padding_share']:.1%} of computed tokens"
+        f"{seconds['total']:,.0f} s, {seconds['training']:,.0f} s of them training; peak memory {memory:.2f} GiB; "
+        f"{padding:.1%} of the computed tokens were padding"
     )
     if results["warnings"]:
         console.note(f"{results['warnings']} warnings of other libraries are in {folder / rundir.LOG}")

@@ -18,20 +18,20 @@ from lorascope.config.experiment import ExperimentConfig
 from lorascope.config.load import from_json, to_json
 from lorascope.errors import ConfigError, Interrupted, LorascopeError, RunError, TrainingError, pick
 from lorascope.evaluation.evaluator import evaluate_examples
-from lorascope.models.adapters import AdaptedModel, coverage, select, wrap
+from lorascope.models.adapters import AdaptedModel, coverage, parameter_counts, select, wrap
 from lorascope.models.base import load_base
 from lorascope.models.modules import find_modules
 from lorascope.report.plots import draw_run
-from lorascope.report.run_summary import show_run, show_start
+from lorascope.report.run_summary import show_coverage, show_rows, show_run
 from lorascope.report.terminal import Console
 from lorascope.runs import rundir
 from lorascope.runs.environment import describe
 from lorascope.runs.logs import captured
 from lorascope.runs.results import summarise
 from lorascope.tasks import TASKS
-from lorascope.tasks.split import load_evaluation, load_training
+from lorascope.tasks.split import EvaluationData, load_evaluation, load_training
 from lorascope.training.checkpoints import drop_after, newest_whole
-from lorascope.training.run import ShowProgress, build_trainer, prepare
+from lorascope.training.run import Prepared, ShowProgress, build_trainer, prepare
 from lorascope.training.stopping import stop_on_signal
 from lorascope.training.trainer import ExperimentTrainer
 
@@ -93,19 +93,16 @@ def run(
     with rundir.locked(folder, only=main), captured(verbose=console.verbose) as caught, _explained(config, folder):
         task = pick(TASKS, config.data.dataset, "task")
         training = load_training(task, config.data)
-        held_out = load_evaluation(task, config.data, config.evaluation.eval_samples)
+        held_out = load_evaluation(task, config.data, config.evaluation.eval_samples, training=training)
         console.note(training.describe(), held_out.describe())
 
         base = load_base(config.model)
         modules = find_modules(base.model)
-        adapted = wrap(
-            base,
-            config.lora,
-            select(modules, config.lora.target, tied=base.tied, model_id=base.model_id),
-            seed=config.training.seed,
-        )
-        rows = prepare(config, task, adapted, training.train, training.validation)
-        show_start(config, adapted, coverage(modules, adapted.targets), rows, console)
+        targets = select(modules, config.lora.target, tied=base.tied, model_id=base.model_id)
+        adapted = wrap(base, config.lora, targets, seed=config.training.seed)
+        rows = prepare(config, task, base, training.train, training.validation)
+        show_coverage(coverage(modules, targets), config.lora.r, parameter_counts(adapted.model), console)
+        show_rows(rows, console)
 
         checkpoint = _begin(folder, config, resumed=resume is not None, only=main)
         if main:
@@ -120,9 +117,13 @@ def run(
             _draw(folder, config, trainer, results)
             if config.evaluation.enabled:
                 _evaluate(folder, config, adapted, held_out, rows.max_length, console)
-            results["seconds"] |= {"total": round(time.monotonic() - started, 1)}
+            results["seconds"]["total"] = round(time.monotonic() - started, 1)
             results["warnings"] = caught.warnings
-            rundir.write_json(folder / rundir.ENVIRONMENT, describe(base) | {"seconds": results["seconds"]})
+            facts = describe(str(base.device)) | {
+                "seconds": results["seconds"],
+                "peak_memory_bytes": results["peak_memory_bytes"],
+            }
+            rundir.write_json(folder / rundir.ENVIRONMENT, facts)
             rundir.write_json(folder / rundir.RESULTS, results)
     PartialState().wait_for_everyone()
     record = load(folder)
@@ -200,7 +201,12 @@ def _begin(folder: Path, config: ExperimentConfig, *, resumed: bool, only: bool)
 
 
 def _train(
-    config: ExperimentConfig, adapted: AdaptedModel, rows: Any, folder: Path, checkpoint: Path | None, console: Console
+    config: ExperimentConfig,
+    adapted: AdaptedModel,
+    rows: Prepared,
+    folder: Path,
+    checkpoint: Path | None,
+    console: Console,
 ) -> ExperimentTrainer:
     """Train to the end, or to the user's stop: then Interrupted, with a whole checkpoint."""
     trainer, flow = build_trainer(
@@ -229,7 +235,12 @@ def _draw(folder: Path, config: ExperimentConfig, trainer: ExperimentTrainer, re
 
 
 def _evaluate(
-    folder: Path, config: ExperimentConfig, adapted: AdaptedModel, held_out: Any, max_length: int, console: Console
+    folder: Path,
+    config: ExperimentConfig,
+    adapted: AdaptedModel,
+    held_out: EvaluationData,
+    max_length: int,
+    console: Console,
 ) -> None:
     evaluation = evaluate_examples(
         adapted.model,
@@ -238,6 +249,7 @@ def _evaluate(
         held_out,
         config.evaluation,
         max_length=max_length,
+        about={"base": config.model.model_id, "adapter": rundir.FINAL_MODEL},
         console=console,
     )
     if config.evaluation.samples:

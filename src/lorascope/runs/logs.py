@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from transformers.utils import logging as transformers_logging
+
 LIBRARIES = (
     "transformers",
     "peft",
@@ -66,9 +68,13 @@ def captured(*, verbose: bool = False) -> Iterator[Captured]:
         logger.setLevel(logging.INFO if name == "lorascope" else logging.WARNING)
     shown = warnings.showwarning
     logging.captureWarnings(True)
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
     try:
         yield caught
     finally:
+        if bars:
+            transformers_logging.enable_progress_bar()
         logging.captureWarnings(False)
         warnings.showwarning = shown
         for name, (old, propagate, level) in before.items():

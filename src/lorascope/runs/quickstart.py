@@ -20,6 +20,7 @@ from lorascope.config.experiment import (
 from lorascope.report.terminal import Console
 from lorascope.runs import rundir
 from lorascope.runs.experiment import RunRecord, run
+from lorascope.runs.logs import captured
 from lorascope.tasks.builtin import e2e_nlg
 
 SENTENCES, STEPS, BATCH, LENGTH = 4000, 100, 24, 64
@@ -30,15 +31,15 @@ def quickstart(console: Console | None = None, *, output_dir: str = "results") -
     """Make a tiny Llama that knows the words but not the task, then run the default experiment on it.
 
     The model (0.6 M parameters) is pretrained in the first half minute on generated sentences; the task, restaurant
-    descriptions from attributes, is generated too, in the files of E2E NLG. Numbers from it show how lorascope works; they
-    say nothing about large models.
+    descriptions from attributes, is generated too, in the files of E2E NLG. Its numbers show how lorascope works; they say
+    nothing about large models.
     """
     console = console or Console()
     home = Path(output_dir) / "quickstart_base"
     if not (home / "base" / "config.json").is_file():
         console.note("making the quickstart's data and pretraining its tiny Llama: half a minute, once")
         e2e_nlg.write_official(home / "data", train=700, validation=60, test=60, seed=1)
-        with console.progress(STEPS, "pretrain") as bar:
+        with console.progress(STEPS, "pretrain") as bar, captured():
             pretrain(home / "base", bar.update)
     return run(_config(home, output_dir), console=console)
 
@@ -48,7 +49,9 @@ def _config(home: Path, output_dir: str) -> ExperimentConfig:
         model=ModelConfig(model_id=str(home / "base")),
         lora=LoRAConfig(target="both", r=8, lora_alpha=16, lora_dropout=0.0),
         training=TrainingConfig(batch_size=8, grad_accum=1, max_steps=200, lr=1e-2, warmup_steps=20, seed=0),
-        data=DataConfig(dataset="e2e_nlg", data_dir=str(home / "data"), num_samples=0, validation_split=0.05),
+        data=DataConfig(
+            dataset="e2e_nlg", data_dir=str(home / "data"), num_samples=0, validation_split=0.05, max_length=256
+        ),
         evaluation=EvaluationConfig(eval_samples=0, eval_batch_size=32),
         experiment_name="quickstart",
         output_dir=output_dir,
@@ -56,7 +59,7 @@ def _config(home: Path, output_dir: str) -> ExperimentConfig:
 
 
 def pretrain(folder: Path, show: object = None) -> None:
-    """Train a tokenizer and a Llama (4 layers, hidden 96, grouped-query attention) on sentences; saved into `folder`."""
+    """Train a tokenizer and a Llama (4 layers, hidden 96, grouped-query attention) on sentences; save both in `folder`."""
     texts = list(e2e_nlg.sentences(SENTENCES, seed=0))
     tokenizer = _tokenizer(texts)
     ids = torch.tensor(
@@ -67,8 +70,9 @@ def pretrain(folder: Path, show: object = None) -> None:
         torch.manual_seed(0)
         model = LlamaForCausalLM(
             LlamaConfig(
-                vocab_size=len(tokenizer), hidden_size=96, intermediate_size=256, num_hidden_layers=4, num_attention_heads=6,
-                num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=False, use_cache=False,
+                vocab_size=len(tokenizer), hidden_size=96, intermediate_size=256, num_hidden_layers=4,
+                num_attention_heads=6, num_key_value_heads=2, max_position_embeddings=512,
+                tie_word_embeddings=False, use_cache=False,
                 bos_token_id=1, eos_token_id=2, pad_token_id=0,
             )
         )  # fmt: skip

@@ -104,8 +104,8 @@ def shuffled_batches(lengths: Sequence[int], batch_size: int, seed: int) -> list
     """One epoch of row numbers in full batches of similar length, in random order; fewer than batch_size rows sit out.
 
     Rows are shuffled, sorted by length within windows of 50 batches, cut into batches, and the batches shuffled.
-    Transformers' own grouping keeps each window sorted from long to short, which draws a saw-tooth of batch lengths into
-    every gradient curve; shuffling the batches removes it at the same padding.
+    Transformers' own grouping keeps each window sorted from long to short, which draws a saw-tooth of batch lengths
+    into every gradient curve; shuffling the batches removes it at the same padding.
     """
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(lengths), generator=generator).tolist()

@@ -22,8 +22,8 @@ def checkpoints(folder: Path) -> list[tuple[int, Path]]:
 def is_whole(checkpoint: Path) -> bool:
     """Whether a run can go on from a checkpoint: adapter, optimizer, schedule, random state and trainer state load.
 
-    `trainer_state.json` is written last, so its presence already excludes most torn saves; the other files are opened as
-    well, since a full disk or a copied folder can leave any of them short.
+    `trainer_state.json` is written last, so its presence already excludes most torn saves; the other files are opened
+    as well, since a full disk or a copied folder can leave any of them short.
     """
     try:
         if not (checkpoint / "trainer_state.json").read_text().rstrip().endswith("}"):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from transformers import (
-    ProgressCallback,
     PrinterCallback,
+    ProgressCallback,
     TrainerCallback,
     TrainerControl,
     TrainerState,
@@ -21,6 +21,7 @@ from lorascope.config.experiment import ExperimentConfig
 from lorascope.errors import ConfigError
 from lorascope.measure.callback import GradientNormCallback
 from lorascope.models.adapters import AdaptedModel
+from lorascope.models.base import BaseModel
 from lorascope.tasks.base import Example, Task
 from lorascope.training.batching import Encoded, collate, encode
 from lorascope.training.stopping import RunFlow
@@ -44,21 +45,20 @@ class Prepared:
 
 
 def prepare(
-    config: ExperimentConfig, task: Task, adapted: AdaptedModel, train: list[Example], validation: list[Example]
+    config: ExperimentConfig, task: Task, base: BaseModel, train: Sequence[Example], validation: Sequence[Example]
 ) -> Prepared:
     """Encode the rows of a run; refuses a max_length that the model has no positions for."""
     max_length = config.data.max_length or task.max_length
-    context = adapted.base.context_length
-    if context is not None and max_length > context:
+    if base.context_length is not None and max_length > base.context_length:
         if config.data.max_length is not None:
             raise ConfigError(
                 "too-long",
-                f"max_length {max_length} is more than the {context} positions of {adapted.base.model_id}",
-                f"--max_length {context}",
+                f"max_length {max_length} is more than the {base.context_length} positions of {base.model_id}",
+                f"--max_length {base.context_length}",
             )
-        max_length = context  # the task's default is a wish, not a demand
-    encoded, left_out = encode(train, adapted.tokenizer, max_length)
-    held_out, left_out_too = encode(validation, adapted.tokenizer, max_length)
+        max_length = base.context_length  # the task's default is a wish, not a demand
+    encoded, left_out = encode(train, base.tokenizer, max_length)
+    held_out, left_out_too = encode(validation, base.tokenizer, max_length)
     return Prepared(encoded, held_out, max_length, (*left_out, *left_out_too))
 
 

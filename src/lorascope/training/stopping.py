@@ -15,8 +15,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 class RunFlow(TrainerCallback):
     """Validates at the last step whatever the cadence; once `stop_asked` is set, saves and stops after the step.
 
-    Saving from `on_step_end` keeps the random state of the next step; Transformers' own signal handling saves before the
-    optimizer's step, and a run resumed from there differs.
+    Saving from `on_step_end` keeps the random state of the next step; Transformers' own signal handling saves before
+    the optimizer's step, and a run resumed from there differs.
     """
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from transformers.loss.loss_utils import ForCausalLMLoss
 
 from lorascope.errors import TrainingError
 from lorascope.evaluation.answer_loss import answer_losses
+from lorascope.evaluation.generate import base_of
 from lorascope.measure.callback import GradientNormCallback
 from lorascope.training.batching import IGNORED, Encoded, RunSampler
 
@@ -27,21 +28,23 @@ class GradientMeasuringTrainer(Trainer):
 
     def __init__(
         self,
-        *args: Any,
+        model: Any = None,
+        args: Any = None,
+        *,
         gradient_callback: GradientNormCallback | None = None,
-        callbacks: Sequence[TrainerCallback] = (),
+        callbacks: Sequence[TrainerCallback] | None = None,
         **kwargs: Any,
     ) -> None:
         self.gradient_callback = gradient_callback or GradientNormCallback()
         # The seed's users hand the callback over twice, here and in `callbacks`; it must run once.
         others = [callback for callback in callbacks or () if callback is not self.gradient_callback]
-        super().__init__(*args, callbacks=[self.gradient_callback, *others], **kwargs)
+        super().__init__(model, args, callbacks=[self.gradient_callback, *others], **kwargs)
         self.args.logging_nan_inf_filter = False  # it would hide in the log what training_step stops at
         self._step_loss = torch.zeros(())
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """One micro-batch; at the last of a step, report the step's loss and refuse one that is not finite."""
-        labels = inputs.get("labels")
+        labels = inputs["labels"]
         loss = super().training_step(model, inputs, num_items_in_batch)
         self._step_loss = self._step_loss.to(loss.device) + loss
         if self.accelerator.sync_gradients:
@@ -66,8 +69,8 @@ class ExperimentTrainer(GradientMeasuringTrainer):
     `train_dataset` and `eval_dataset` are lists of Encoded.
     """
 
-    def __init__(self, *args: Any, loss_on: str, pad_id: int, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, *, loss_on: str, pad_id: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.loss_on = loss_on
         self.pad_id = pad_id
         self._short_logits = self.model_accepts_loss_kwargs and _takes_short_logits(
@@ -75,7 +78,7 @@ class ExperimentTrainer(GradientMeasuringTrainer):
         )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> RunSampler:
-        rows: list[Encoded] = self.train_dataset
+        rows = cast("list[Encoded]", self.train_dataset)
         batches = self.args.max_steps * self.args.gradient_accumulation_steps * self.args.world_size
         return RunSampler([len(row.input_ids) for row in rows], self.args.train_batch_size, batches, self.args.seed)
 
@@ -109,7 +112,7 @@ class ExperimentTrainer(GradientMeasuringTrainer):
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         """Validation loss in nats per answer token, over all rows of all processes together."""
-        rows: list[Encoded] = self.eval_dataset if eval_dataset is None else eval_dataset
+        rows = cast("list[Encoded]", self.eval_dataset if eval_dataset is None else eval_dataset)
         mine = rows[self.accelerator.process_index :: self.accelerator.num_processes]
         nats, tokens = answer_losses(
             self.accelerator.unwrap_model(self.model),
@@ -127,8 +130,8 @@ class ExperimentTrainer(GradientMeasuringTrainer):
 
 
 def _takes_short_logits(model: nn.Module) -> bool:
-    """Whether the model's loss is the shifted cross entropy over logits that `logits_to_keep` can select by position."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    """Whether the loss is the plain shifted cross entropy, over logits that `logits_to_keep` can select by position."""
+    base: Any = base_of(model)
     return (
         "logits_to_keep" in inspect.signature(base.forward).parameters
         and getattr(base, "loss_function", None) is ForCausalLMLoss

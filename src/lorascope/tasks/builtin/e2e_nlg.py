@@ -1,7 +1,7 @@
 """Restaurants in the form of E2E NLG: its attributes and columns, several references for a meaning representation.
 
-Every name and value is ours or generic; the grammar gives different sentence orders and wordings, so that references of one
-meaning representation differ as people's would.
+Every name and value is ours or generic; the grammar gives different sentence orders and wordings, so that references of
+one meaning representation differ as people's would.
 """
 
 from __future__ import annotations

@@ -1,0 +1,53 @@
+"""A dry run: model, adapters and data are built as a run would build them, on the meta device; nothing is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lorascope.config.experiment import ExperimentConfig
+from lorascope.errors import pick
+from lorascope.models.adapters import coverage, select
+from lorascope.models.base import load_config_only
+from lorascope.models.modules import find_modules
+from lorascope.report.run_summary import show_coverage, show_rows
+from lorascope.report.terminal import Console
+from lorascope.runs.logs import captured
+from lorascope.tasks import TASKS
+from lorascope.tasks.split import load_evaluation, load_training
+from lorascope.training.run import prepare
+
+
+def check(config: ExperimentConfig, console: Console) -> dict[str, Any]:
+    """Print coverage, rows, lengths and the first example as the model will see it. Raises what the run would raise."""
+    with captured(verbose=console.verbose):
+        base = load_config_only(config.model)
+        modules = find_modules(base.model)
+        targets = select(modules, config.lora.target, tied=base.tied, model_id=base.model_id)
+        trained = sum(config.lora.r * target.cost_per_rank for target in targets)
+        total = sum(parameter.numel() for parameter in base.model.parameters()) + trained
+        show_coverage(coverage(modules, targets), config.lora.r, {"trained": trained, "total": total}, console)
+
+        task = pick(TASKS, config.data.dataset, "task")
+        training = load_training(task, config.data)
+        held_out = load_evaluation(task, config.data, config.evaluation.eval_samples)
+        rows = prepare(config, task, base, training.train, training.validation)
+    console.note(*base.notes, *training.notes, *held_out.notes)
+    show_rows(rows, console)
+    lengths = np.array([len(row.input_ids) for row in rows.train])
+    console.out(f"tokens of a row: {np.median(lengths):.0f} in the middle, {lengths.max()} at most")
+    console.out(f"{len(held_out.examples):,} of {held_out.total:,} {held_out.split} examples to evaluate")
+    first, tokenizer = rows.train[0], base.tokenizer
+    console.out("First training row (the loss is taken on what follows the bar):")
+    prompt, answer = first.input_ids[: first.prompt_tokens], first.input_ids[first.prompt_tokens :]
+    console.out(f"{tokenizer.decode(prompt)}|{tokenizer.decode(answer)}")
+    return {
+        "modules": len(targets),
+        "trained_parameters": trained,
+        "train_rows": len(rows.train),
+        "validation_rows": len(rows.validation),
+        "prompts_cut": rows.cut_rows,
+        "left_out": len(rows.left_out),
+        "evaluation_examples": len(held_out.examples),
+    }

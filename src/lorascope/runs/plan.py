@@ -1,0 +1,75 @@
+"""What a run would do, in a second and without torch: nothing is started, nothing is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from lorascope.config.load import Resolved, flat
+from lorascope.errors import DataError, pick
+from lorascope.report.terminal import Console
+from lorascope.runs import rundir
+from lorascope.tasks import TASKS
+
+
+def plan(resolved: Resolved, console: Console) -> dict[str, Any]:
+    """Print every value that is not the built-in one, with its source, and the size of the run. Returns them."""
+    config = resolved.config
+    training, data, evaluation = config.training, config.data, config.evaluation
+    task = pick(TASKS, data.dataset, "task")
+    if data.data_dir is not None and not Path(data.data_dir).is_dir():
+        raise DataError("no-folder", f"--data_dir {data.data_dir} is not a folder", "--data_dir FOLDER")
+    folder = Path(config.output_dir) / config.run_name
+    values = flat(config)
+    console.table(
+        ["setting", "value", "from"], [[path, str(value), source] for path, value, source in resolved.changed()]
+    )
+    rows = training.batch_size * training.grad_accum
+    found = rundir.state(folder)
+    lines = {
+        "folder": f"{folder} ({ {'absent': 'new', 'foreign': 'in the way: no run folder'}.get(found, found) })",
+        "model": _model(config.model.model_id),
+        "task": f"{task.title}; " + (f"{data.num_samples:,} rows" if data.num_samples else "all rows")
+        + f" drawn, {data.validation_split:.0%} of them for validation",
+        "training": f"{training.max_steps:,} steps x {rows} rows ({training.batch_size} x {training.grad_accum}) "
+        f"= {training.max_steps * rows:,} rows per process; validation and checkpoint every {training.validate_every} "
+        f"and {training.checkpoint_every} steps",
+        "evaluation": (f"{evaluation.eval_samples or 'all'} examples of the {task.evaluation_split} split, "
+        + ("greedy" if evaluation.temperature is None else f"sampled at temperature {evaluation.temperature:g}"))
+        if evaluation.enabled
+        else "none",
+    }  # fmt: skip
+    for name, text in lines.items():
+        console.out(f"  {name:<11} {text}")
+    console.out("Nothing was started.")
+    console.next(
+        "the same command without --plan", "lorascope check, to see which modules get an adapter, and a first example"
+    )
+    return {
+        "settings": values,
+        "sources": dict(resolved.sources),
+        "folder": str(folder),
+        "state": found,
+        "hash": config.hash,
+    }
+
+
+def _model(model_id: str) -> str:
+    """Name, and size where the checkpoint lies here: read off the headers of its weight files."""
+    folder = Path(model_id)
+    files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    if not files:
+        return f"{model_id} (from the hub)" if not folder.is_dir() else model_id
+    total = 0
+    for file in files:
+        with safe_open(file, "numpy") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 (a safetensors handle is no mapping)
+                count = 1
+                for size in tensors.get_slice(name).get_shape():
+                    count *= size
+                total += count
+    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures", ["?"])[0]
+    return f"{model_id}: {kind}, {total:,} parameters"
