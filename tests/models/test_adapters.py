@@ -191,6 +191,12 @@ def test_an_empty_model_takes_empty_adapters() -> None:
     assert parameter_counts(adapted.model) == parameter_counts(_adapt(families.build("llama")).model)
 
 
+def test_a_fresh_adapter_is_in_eval_mode_and_changes_nothing() -> None:
+    adapted = _adapt(toy_model(), "both", LoRAConfig(lora_dropout=0.5))
+    assert not any(module.training for module in adapted.model.modules())
+    assert torch.equal(_logits(adapted.model), _logits(toy_model()))
+
+
 def test_experts_cannot_have_dropout() -> None:
     with pytest.raises(ModelError) as error:
         _adapt(families.build("mixtral"), "both", replace(LORA, lora_dropout=0.1))

@@ -179,6 +179,14 @@ def _other_width(folder: Path) -> None:
     _edit(folder / "config.json", lambda c: c.update(intermediate_size=32))
 
 
+def _wrong_value(folder: Path) -> None:
+    _edit(folder / "config.json", lambda c: c.update(hidden_size="wide"))
+
+
+def _broken_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text("{")
+
+
 def _no_tokenizer(folder: Path) -> None:
     for file in folder.glob("tokenizer*"):
         file.unlink()
@@ -223,7 +231,9 @@ def _pictures(folder: Path) -> None:
         (_more_layers, "missing-weights", "lacks 9 weights", "--model"),
         (_no_head, "missing-weights", "lm_head.weight", "--model"),
         (_other_width, "model-load", "cannot be loaded", "--model"),
+        (_wrong_value, "model-load", "hidden_size", "--model"),
         (_no_tokenizer, "no-tokenizer", "no tokenizer", "--model"),
+        (_broken_tokenizer, "no-tokenizer", "no tokenizer", "--model"),
         (_no_end, "no-eos", "no end-of-sequence", "eos_token"),
         (_end_outside, "no-eos", "token 259", "tokenizer"),
         (_encoder_decoder, "encoder-decoder", "t5", "causal"),

@@ -93,7 +93,7 @@ def wrap(base: BaseModel, lora: LoRAConfig, targets: Sequence[TargetModule], *, 
     config.target_modules, config.target_parameters = names
     _save_adapters_alone(model)
     return AdaptedModel(
-        model=model, tokenizer=base.tokenizer, targets=tuple(targets), modules=tuple(modules), base=base
+        model=model.eval(), tokenizer=base.tokenizer, targets=tuple(targets), modules=tuple(modules), base=base
     )
 
 
