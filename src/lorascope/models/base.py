@@ -114,7 +114,7 @@ def _base_model(config: ModelConfig, checkpoint: _Checkpoint, model: Any, device
         device=model.device,
         revision=checkpoint.source.revision,
         tied=embeddings_are_tied(model),
-        context_length=_context_length(checkpoint.settings),
+        context_length=context_length(checkpoint.settings),
         notes=checkpoint.notes,
     )
 
@@ -188,6 +188,7 @@ def _refuse_gaps(report: dict[str, Any], model_id: str) -> None:
         )
 
 
-def _context_length(settings: PreTrainedConfig) -> int | None:
+def context_length(settings: PreTrainedConfig) -> int | None:
+    """Most tokens in a sequence; None where the architecture sets no limit."""
     text = settings.get_text_config()
     return next((getattr(text, name) for name in _CONTEXT_FIELDS if isinstance(getattr(text, name, None), int)), None)

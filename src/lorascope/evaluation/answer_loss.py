@@ -1,0 +1,97 @@
+"""Held-out answer loss: the negative log-likelihood of right answers, for every example apart.
+
+On a small model it decides where task metrics sit at the floor. Legend: B rows, T tokens, V vocabulary, M answer tokens
+of a batch.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from lorascope.evaluation.generate import base_of, explained_out_of_memory, in_evaluation_mode
+from lorascope.evaluation.metrics.base import Array, Tally
+from lorascope.training.batching import IGNORED, Encoded, collate
+
+
+def answer_losses(
+    model: torch.nn.Module,
+    rows: Sequence[Encoded],
+    *,
+    pad_id: int,
+    batch_size: int = 16,
+    loss_on: str = "answer",
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Array, NDArray[np.int64]]:
+    """Nats (n,) and tokens (n,) of every row's answer, end-of-sequence included, in the rows' order.
+
+    The loss of a corpus is nats.sum() / tokens.sum(). Rows are batched by length and padded on the right, which changes
+    nothing under a causal mask; the loss itself is taken in float32 whatever the model's dtype. The model's mode and
+    configuration are as before afterwards. `progress(done, n)` is called after each batch.
+    """
+    nats, tokens = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.int64)
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i].input_ids), reverse=True)
+    keeps = "logits_to_keep" in inspect.signature(base_of(model).forward).parameters
+    with in_evaluation_mode(model), torch.no_grad(), explained_out_of_memory(batch_size):
+        for start in range(0, len(rows), batch_size):
+            picked = order[start : start + batch_size]
+            batch = collate([rows[i] for i in picked], pad_id, loss_on)
+            losses, row = _token_losses(model, batch, keeps)
+            nats[picked] = np.bincount(row, weights=losses, minlength=len(picked))
+            tokens[picked] = np.bincount(row, minlength=len(picked))
+            if progress:
+                progress(start + len(picked), len(rows))
+    return nats, tokens
+
+
+def _token_losses(model: torch.nn.Module, batch: dict[str, Tensor], keeps: bool) -> tuple[Array, NDArray[np.int64]]:
+    """Nats of each labelled token of a batch and the row it stands in, each (M,).
+
+    `keeps`: the model can leave out the logits before the first answer, so that nothing of size (B, T, V) arises.
+    """
+    device = next(model.parameters()).device
+    labels = batch["labels"]
+    first = int((labels[:, 1:] != IGNORED).any(dim=0).int().argmax()) + 1  # column of the first label in any row
+    labels = labels[:, first:]
+    width = labels.shape[1] + 1  # the logits that predict column c stand at c - 1; the last column predicts nothing
+    logits = model(
+        input_ids=batch["input_ids"].to(device),
+        attention_mask=batch["attention_mask"].to(device),
+        use_cache=False,
+        **({"logits_to_keep": width} if keeps else {}),
+    ).logits
+    labelled = labels != IGNORED
+    picked = logits[:, -width:-1][labelled.to(logits.device)]
+    losses = cross_entropy(picked.float(), labels[labelled].to(logits.device), reduction="none")
+    return losses.double().cpu().numpy(), labelled.nonzero()[:, 0].numpy()
+
+
+def answer_loss_tally(nats: Array, tokens: NDArray[np.int64], **settings: Any) -> Tally:
+    """The corpus loss in nats per answer token, as a ratio of sums; examples without tokens were not scored."""
+    scored = tokens > 0
+    return Tally(
+        name="answer_loss",
+        unit="nats per answer token",
+        higher_is_better=False,
+        statistics=np.stack([nats[scored], tokens[scored]], axis=1).astype(np.float64),
+        finish=per_token,
+        per_example=np.divide(nats, tokens, out=np.full(len(nats), np.nan), where=scored),
+        settings={
+            "rule": "the target (the first reference) with its end of sequence, after its prompt",
+            "tokens": int(tokens.sum()),
+            **settings,
+        },
+    )
+
+
+def per_token(sums: Array, n: int) -> Array:
+    """Nats over tokens; sums: (..., 2)."""
+    result: Array = sums[..., 0] / sums[..., 1]
+    return result

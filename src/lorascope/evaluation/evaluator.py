@@ -1,0 +1,373 @@
+"""A model judged on a task: answers generated and scored, and the loss of the right answers.
+
+`evaluate_examples` judges a model that is in memory, `evaluate_model` loads one first; `ModelEvaluator` and
+`evaluate_{dataset}` are the study's names for the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from lorascope.config.experiment import DataConfig, Dtype, EvaluationConfig, ModelConfig
+from lorascope.errors import ConfigError, DataError, ModelError, RunError, pick
+from lorascope.evaluation.answer_loss import answer_loss_tally, answer_losses
+from lorascope.evaluation.generate import base_of, generate, pad_id_of
+from lorascope.evaluation.metrics.base import Tally
+from lorascope.evaluation.result import Evaluation, assemble
+from lorascope.models.adapters import load_adapter
+from lorascope.models.base import context_length, load_base
+from lorascope.tasks import TASKS
+from lorascope.tasks.base import Example, Task
+from lorascope.tasks.split import EvaluationData, load_evaluation
+from lorascope.training.batching import encode, encode_prompt
+
+SAMPLING_SEED = 0
+"""Of sampled answers; greedy ones need none."""
+
+
+class Bar(Protocol):
+    """What a progress display offers: the count done so far."""
+
+    def update(self, done: int, **numbers: float) -> None:
+        """Show `done` of the total."""
+
+
+class Screen(Protocol):
+    """What shows progress; the command line's console is one."""
+
+    def progress(self, total: int, label: str) -> AbstractContextManager[Bar]:
+        """A bar from 0 to `total`."""
+
+
+def evaluate_examples(
+    model: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    data: EvaluationData,
+    config: EvaluationConfig | None = None,
+    *,
+    max_length: int | None = None,
+    about: Mapping[str, Any] | None = None,
+    console: Screen | None = None,
+) -> Evaluation:
+    """Judge a model that is in memory, with or without adapters, in training or not; it is afterwards as before.
+
+    `max_length` bounds prompt and answer together for the loss, as in training, and the prompt alone for generation,
+    where the answer's length is not known; the task's default if None, the model's context at most. `about` names the
+    model in the record. Errors: ConfigError and DataError where nothing fits, TrainingError where memory
+    does not suffice.
+    """
+    if not data.examples:
+        raise DataError("empty", f"there is no example of {task.name} to evaluate in split {data.split}")
+    config = config or EvaluationConfig()
+    max_new_tokens = config.max_new_tokens or task.max_new_tokens
+    max_length = max_length or task.max_length
+    max_prompt = max_length
+    window = context_length(base_of(model).config)
+    if window is not None:
+        max_length, max_prompt = min(max_length, window), min(max_prompt, window - max_new_tokens)
+        if max_prompt < 1:
+            raise ConfigError(
+                "too-long",
+                f"max_new_tokens {max_new_tokens} leaves no room for a prompt in the model's context of {window}",
+                f"--max_new_tokens {max(1, window // 4)}",
+            )
+    with _bar(console, len(data.examples), "loss") as bar:
+        loss = _loss(model, tokenizer, data.examples, max_length, config.eval_batch_size, bar)
+    with _bar(console, len(data.examples), "answers") as bar:
+        predictions = generate(
+            model,
+            tokenizer,
+            [example.prompt for example in data.examples],
+            max_new_tokens=max_new_tokens,
+            batch_size=config.eval_batch_size,
+            temperature=config.temperature,
+            top_p=config.top_p,
+            stop=task.stop,
+            seed=SAMPLING_SEED,
+            max_prompt_tokens=max_prompt,
+            progress=lambda done, n: bar.update(done),
+        )
+    sampling = {"temperature": config.temperature, "top_p": config.top_p, "seed": SAMPLING_SEED}
+    lengths = [len(encode_prompt(example.prompt, tokenizer)) for example in data.examples]
+    settings = {
+        "model": {**(about or {}), "dtype": str(next(model.parameters()).dtype).removeprefix("torch.")},
+        "decoding": {
+            "method": "greedy" if config.temperature is None else "sampling",
+            **({} if config.temperature is None else sampling),
+            "max_new_tokens": max_new_tokens,
+            "stop": task.stop,
+            "batch_size": config.eval_batch_size,
+            "max_prompt_tokens": max_prompt,
+            "prompts_cut": sum(length > max_prompt for length in lengths),
+        },
+    }
+    return assemble(task, data, predictions, settings=settings, tallies=[loss])
+
+
+def _loss(
+    model: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+    max_length: int,
+    batch_size: int,
+    bar: Bar,
+) -> Tally:
+    """The answer loss of every example whose answer fits; the others count for nothing and are counted."""
+    rows, left_out = encode(examples, tokenizer, max_length)
+    place = {example.id: i for i, example in enumerate(examples)}
+    nats, tokens = np.zeros(len(examples)), np.zeros(len(examples), dtype=np.int64)
+    scored = [place[row.id] for row in rows]
+    nats[scored], tokens[scored] = answer_losses(
+        model, rows, pad_id=pad_id_of(tokenizer), batch_size=batch_size, progress=lambda done, n: bar.update(done)
+    )
+    return answer_loss_tally(
+        nats,
+        tokens,
+        max_length=max_length,
+        prompts_cut=sum(row.cut_tokens > 0 for row in rows),
+        left_out=left_out,
+    )
+
+
+def evaluate_model(
+    model: ModelConfig,
+    adapter: Path | str | None,
+    data: DataConfig,
+    evaluation: EvaluationConfig | None = None,
+    *,
+    split: str | None = None,
+    console: Screen | None = None,
+) -> Evaluation:
+    """Load a base model and, unless it is to be judged bare, an adapter; judge it on `data.dataset`.
+
+    `evaluation.eval_samples` examples of `split` (the task's evaluation split unless named) are taken.
+    """
+    evaluation = evaluation or EvaluationConfig()
+    task = pick(TASKS, data.dataset, "task")
+    examples = load_evaluation(task, data, evaluation.eval_samples, split=split)  # before the model: it fails sooner
+    loaded = load_model(model, adapter)
+    return evaluate_examples(
+        loaded.model,
+        loaded.tokenizer,
+        task,
+        examples,
+        evaluation,
+        max_length=data.max_length,
+        about=loaded.about,
+        console=console,
+    )
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that can be judged."""
+
+    model: torch.nn.Module
+    tokenizer: PreTrainedTokenizerBase
+    about: dict[str, Any]
+    """Base, revision and adapter, for the record."""
+
+
+def load_model(model: ModelConfig, adapter: Path | str | None) -> LoadedModel:
+    """The base model, with the adapter in the folder `adapter` if there is one. Errors: ModelError."""
+    base = load_base(model)
+    about = {
+        "base": base.model_id,
+        "revision": base.revision,
+        "adapter": None if adapter is None else str(adapter),
+        "notes": list(base.notes),
+    }
+    return LoadedModel(base.model if adapter is None else load_adapter(base, adapter).model, base.tokenizer, about)
+
+
+class ModelEvaluator:
+    """A base model with an adapter, loaded once: `generate` for prompts of one's own, `evaluate` for a task."""
+
+    def __init__(
+        self,
+        model_path: Path | str | None,
+        base_model_id: str | None = None,
+        *,
+        dtype: Dtype = "auto",
+        device_map: str | None = None,
+    ) -> None:
+        """Load `base_model_id` with the adapter in `model_path`.
+
+        None for `model_path` is the bare base; None for `base_model_id` is the base that the adapter was trained on.
+        """
+        base = base_model_id or base_of_adapter(model_path)
+        loaded = load_model(ModelConfig(model_id=base, dtype=dtype, device_map=device_map), model_path)
+        self.model, self.tokenizer, self.about = loaded.model, loaded.tokenizer, loaded.about
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        max_new_tokens: int = 128,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        batch_size: int = 8,
+        *,
+        do_sample: bool | None = None,
+        stop: str | None = None,
+        seed: int = SAMPLING_SEED,
+    ) -> list[str]:
+        """Answers in the prompts' order: greedy without a temperature, sampled with one.
+
+        `do_sample` False is greedy in any case, True samples at temperature 1 where none is given. An answer ends at
+        end-of-sequence or before `stop`.
+        """
+        if do_sample is False:
+            temperature = top_p = None
+        elif do_sample and temperature is None:
+            temperature = 1.0
+        return generate(
+            self.model,
+            self.tokenizer,
+            prompts,
+            max_new_tokens=max_new_tokens,
+            batch_size=batch_size,
+            temperature=temperature,
+            top_p=top_p,
+            stop=stop,
+            seed=seed,
+        )
+
+    def evaluate(
+        self,
+        dataset: str,
+        num_samples: int = 200,
+        *,
+        data_dir: Path | str | None = None,
+        split: str | None = None,
+        max_new_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        batch_size: int = 16,
+    ) -> Evaluation:
+        """Judge the model on `num_samples` examples of a task (0: all), read from the official files in `data_dir`."""
+        task = pick(TASKS, dataset, "task")
+        data = DataConfig(dataset=dataset, data_dir=None if data_dir is None else str(data_dir))
+        config = EvaluationConfig(
+            eval_samples=num_samples,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            eval_batch_size=batch_size,
+        )
+        examples = load_evaluation(task, data, num_samples, split=split)
+        return evaluate_examples(self.model, self.tokenizer, task, examples, config, about=self.about)
+
+
+def evaluate(
+    dataset: str,
+    model_path: Path | str | None,
+    base_model_id: str | None = None,
+    num_samples: int = 200,
+    output_path: Path | str | None = None,
+    **options: Any,
+) -> Evaluation:
+    """Load a model, judge it on a task, and write the scores to `output_path` if one is given.
+
+    The first arguments are those of ModelEvaluator, `options` those of `ModelEvaluator.evaluate`, such as `data_dir`.
+    """
+    evaluation = ModelEvaluator(model_path, base_model_id).evaluate(dataset, num_samples, **options)
+    if output_path is not None:
+        save(evaluation, Path(output_path))
+    return evaluation
+
+
+def evaluate_e2e_nlg(
+    model_path: Path | str | None,
+    base_model_id: str | None = None,
+    num_samples: int = 200,
+    output_path: Path | str | None = None,
+    **options: Any,
+) -> Evaluation:
+    """`evaluate` on E2E NLG: BLEU, ROUGE, METEOR and answer loss."""
+    return evaluate("e2e_nlg", model_path, base_model_id, num_samples, output_path, **options)
+
+
+def evaluate_samsum(
+    model_path: Path | str | None,
+    base_model_id: str | None = None,
+    num_samples: int = 200,
+    output_path: Path | str | None = None,
+    **options: Any,
+) -> Evaluation:
+    """`evaluate` on SAMSum: BLEU, ROUGE, METEOR and answer loss."""
+    return evaluate("samsum", model_path, base_model_id, num_samples, output_path, **options)
+
+
+def evaluate_wikisql(
+    model_path: Path | str | None,
+    base_model_id: str | None = None,
+    num_samples: int = 200,
+    output_path: Path | str | None = None,
+    **options: Any,
+) -> Evaluation:
+    """`evaluate` on WikiSQL: exact match and answer loss."""
+    return evaluate("wikisql", model_path, base_model_id, num_samples, output_path, **options)
+
+
+def evaluate_multi_nli(
+    model_path: Path | str | None,
+    base_model_id: str | None = None,
+    num_samples: int = 200,
+    output_path: Path | str | None = None,
+    **options: Any,
+) -> Evaluation:
+    """`evaluate` on MultiNLI: accuracy and answer loss."""
+    return evaluate("multi_nli", model_path, base_model_id, num_samples, output_path, **options)
+
+
+def save(evaluation: Evaluation, path: Path) -> None:
+    """Write the JSON shape of an evaluation, whole or not at all. Errors: RunError."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(evaluation.to_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise RunError(
+            "not-writable", f"cannot write {path}: {error.strerror or error}", "--output FILE.json"
+        ) from error
+
+
+def base_of_adapter(adapter: Path | str | None) -> str:
+    """The base model that an adapter names as its own. Errors: ModelError."""
+    if adapter is None:
+        raise ConfigError("no-model", "neither a base model nor an adapter is given", "base_model_id=...")
+    path = Path(adapter) / "adapter_config.json"
+    try:
+        base = json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError):
+        base = None
+    if not isinstance(base, str) or not base:
+        raise ModelError("no-base", f"{path} does not tell the base model", "base_model_id=...", "--model ID_OR_FOLDER")
+    return base
+
+
+@contextmanager
+def _bar(console: Screen | None, total: int, label: str) -> Iterator[Bar]:
+    if console is None:
+        yield _Silent()
+        return
+    with console.progress(total, label) as bar:
+        yield bar
+
+
+class _Silent:
+    def update(self, done: int, **numbers: float) -> None:
+        """Show nothing."""

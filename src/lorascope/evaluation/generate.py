@@ -1,0 +1,233 @@
+"""Text from a model: batched, left-padded, sorted by length, greedy unless a temperature is given.
+
+Left padding keeps the answers of a batch aligned at its right edge; with the attention mask, and positions counted from
+it, float32 output equals that of one prompt at a time. The tokenizer is not touched: padding is done here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
+
+from lorascope.errors import ConfigError, DataError, TrainingError
+from lorascope.models.base import context_length
+from lorascope.training.batching import cut_prompt, encode_prompt
+
+
+def generate(
+    model: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    *,
+    max_new_tokens: int,
+    batch_size: int = 16,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    stop: str | None = "\n",
+    seed: int = 0,
+    max_prompt_tokens: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[str]:
+    """Answers to prompts, in the prompts' order, without white space at their ends.
+
+    An answer ends at end-of-sequence, before the first `stop` text (None: no such text), or after `max_new_tokens`;
+    white space in front of it does not count, so that a base model that starts with an empty line is not cut there.
+    `temperature` None decodes greedily; a number samples from the whole distribution, or from its top_p nucleus, with
+    `seed` (batching then matters). Prompts longer than `max_prompt_tokens` lose their start; without it, one that does
+    not fit the model's context is a ConfigError. The checkpoint's own generation settings, its end-of-sequence ids
+    apart, are left out. `progress(done, n)` is called after each batch. TrainingError where memory does not suffice.
+    """
+    _require_positive(max_new_tokens=max_new_tokens, batch_size=batch_size)
+    rows = [encode_prompt(prompt, tokenizer) for prompt in prompts]
+    if not all(rows):
+        raise DataError("empty-prompt", f"prompt {rows.index([])} is empty, and the tokenizer puts no token in front")
+    if max_prompt_tokens is not None:
+        rows = [cut_prompt(ids, max_prompt_tokens, tokenizer) for ids in rows]
+    _check_context(model, rows, max_new_tokens)
+    config = decoding(model, tokenizer, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p)
+    ends = end_ids(model, tokenizer)
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]), reverse=True)  # memory runs out at once or never
+    answers = [""] * len(rows)
+    device = next(model.parameters()).device
+    with (
+        in_evaluation_mode(model),
+        torch.no_grad(),
+        _plain(model, config),
+        _seeded(seed if config.do_sample else None, model),
+        explained_out_of_memory(batch_size),
+    ):
+        for start in range(0, len(rows), batch_size):
+            picked = order[start : start + batch_size]
+            ids, mask = pad_left([rows[i] for i in picked], pad_id_of(tokenizer))
+            output = cast(Any, model).generate(
+                input_ids=ids.to(device),
+                attention_mask=mask.to(device),
+                generation_config=config,
+                stopping_criteria=StoppingCriteriaList([Spells(stop, tokenizer, ids.shape[1])] if stop else []),
+            )
+            for i, new in zip(picked, output[:, ids.shape[1] :].tolist(), strict=True):
+                answers[i] = _text(new, ends, tokenizer, stop)
+            if progress:
+                progress(start + len(picked), len(rows))
+    return answers
+
+
+def decoding(
+    model: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_new_tokens: int,
+    temperature: float | None = None,
+    top_p: float | None = None,
+) -> GenerationConfig:
+    """The settings of one call: greedy, or sampling with nothing but temperature and nucleus."""
+    sampling: dict[str, Any] = {"do_sample": False}
+    if temperature is not None:
+        if not temperature > 0:
+            raise ConfigError("config-value", f"temperature must be positive, or none for greedy, got {temperature}")
+        sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p or 1.0, "top_k": 0}
+    elif top_p is not None:
+        raise ConfigError("config-value", "top_p needs a temperature", f"--temperature 1 --top_p {top_p}")
+    return GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        num_beams=1,
+        use_cache=True,  # a Trainer writes False into the model's configuration
+        pad_token_id=pad_id_of(tokenizer),
+        eos_token_id=end_ids(model, tokenizer) or None,
+        **sampling,
+    )
+
+
+def end_ids(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Ids that end an answer: the tokenizer's, which training teaches, and the checkpoint's (chat models have more)."""
+    own = base_of(model).generation_config.eos_token_id
+    ids = [tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
+    return sorted({i for i in ids if i is not None})
+
+
+def pad_id_of(tokenizer: PreTrainedTokenizerBase) -> int:
+    """An id to pad with; the attention mask marks padding, so any id does where the tokenizer names none."""
+    for token in (tokenizer.pad_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return int(token)
+    return 0
+
+
+def pad_left(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Ids and attention mask, each (B, T) int64, padded at the start to the longest row."""
+    longest = max(len(row) for row in rows)
+    ids = torch.full((len(rows), longest), pad_id, dtype=torch.int64)
+    mask = torch.zeros((len(rows), longest), dtype=torch.int64)
+    for i, row in enumerate(rows):
+        ids[i, longest - len(row) :] = torch.tensor(row, dtype=torch.int64)
+        mask[i, longest - len(row) :] = 1
+    return ids, mask
+
+
+class Spells(StoppingCriteria):
+    """Ends a row whose newest tokens spell the stop text. It only saves time: the text is cut in any case."""
+
+    def __init__(self, stop: str, tokenizer: PreTrainedTokenizerBase, prompt_tokens: int) -> None:
+        self.stop, self.tokenizer, self.prompt_tokens = stop, tokenizer, prompt_tokens
+        self.tail = len(stop.encode()) + 1  # a token holds a byte at least
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        """(B, T) ids so far -> (B,) bool."""
+        answers = input_ids[:, self.prompt_tokens :]
+        newest = self.tokenizer.batch_decode(answers[:, -self.tail :], clean_up_tokenization_spaces=False)
+        ended = [
+            self.stop in text and self.stop in decoded(row, self.tokenizer)
+            for row, text in zip(answers, newest, strict=True)
+        ]
+        return torch.tensor(ended, device=input_ids.device)
+
+
+def decoded(ids: Any, tokenizer: PreTrainedTokenizerBase) -> str:
+    """The text of an answer, without special tokens and without white space in front."""
+    return str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)).lstrip()
+
+
+def _text(ids: list[int], ends: Sequence[int], tokenizer: PreTrainedTokenizerBase, stop: str | None) -> str:
+    text = decoded(ids[: next((i for i, token in enumerate(ids) if token in ends), len(ids))], tokenizer)
+    return (text.split(stop, 1)[0] if stop else text).rstrip()
+
+
+def _require_positive(**values: int) -> None:
+    for name, value in values.items():
+        if value < 1:
+            raise ConfigError("config-value", f"{name} must be a positive whole number, got {value}")
+
+
+def _check_context(model: torch.nn.Module, rows: Sequence[Sequence[int]], max_new_tokens: int) -> None:
+    window, longest = context_length(base_of(model).config), max((len(row) for row in rows), default=0)
+    if window is not None and longest + max_new_tokens > window:
+        raise ConfigError(
+            "too-long",
+            f"a prompt of {longest} tokens and {max_new_tokens} new ones exceed the model's context of {window}",
+            f"--max_length {max(1, window - max_new_tokens)}  (cuts prompts at their start)",
+            "a smaller --max_new_tokens",
+        )
+
+
+def base_of(model: torch.nn.Module) -> Any:
+    """The Transformers model inside a PEFT model, or the model itself."""
+    inner = getattr(model, "get_base_model", None)
+    return inner() if callable(inner) else model
+
+
+@contextmanager
+def in_evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
+    """Dropout off; every module's mode is restored, so that a model in training goes on as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def _plain(model: torch.nn.Module, config: GenerationConfig) -> Iterator[None]:
+    """Put the checkpoint's generation settings aside: `generate` fills whatever a call leaves open from them."""
+    owner = base_of(model)
+    kept = owner.generation_config
+    owner.generation_config = config
+    try:
+        yield
+    finally:
+        owner.generation_config = kept
+
+
+@contextmanager
+def _seeded(seed: int | None, model: torch.nn.Module) -> Iterator[None]:
+    """Sampling draws from torch's global generator: seed it, and give it back as it was (None: leave it alone)."""
+    if seed is None:
+        yield
+        return
+    device = next(model.parameters()).device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def explained_out_of_memory(batch_size: int) -> Iterator[None]:
+    """Turn a lack of memory into an error that names the way out."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        # On the CPU it is a plain RuntimeError of the allocator.
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "DefaultCPUAllocator" not in str(error):
+            raise
+        smaller = max(1, batch_size // 4)
+        raise TrainingError(
+            "out-of-memory",
+            f"the evaluation did not fit into memory with {batch_size} rows at a time",
+            f"--eval_batch_size {smaller}" if batch_size > 1 else "a smaller --max_length or --max_new_tokens",
+        ) from error
