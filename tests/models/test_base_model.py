@@ -77,7 +77,7 @@ def test_the_dtype_rule(device: str, asked: Any, dtype: torch.dtype) -> None:
     ("name", "length"), [("llama", 64), ("gpt2", 64), ("mpt", 64), ("opt", 64), ("bloom", None), ("mamba", None)]
 )
 def test_the_context_length_is_the_models(name: str, length: int | None) -> None:
-    assert base_module._context_length(families.build(name, device="meta").config) == length
+    assert base_module.context_length(families.build(name, device="meta").config) == length
 
 
 def test_without_a_padding_token_end_of_sequence_pads_and_a_note_says_so(folder: Path) -> None:
