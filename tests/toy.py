@@ -30,7 +30,9 @@ def toy_tokenizer(*, bos: bool = True, pad: bool = True) -> PreTrainedTokenizerF
     return PreTrainedTokenizerFast(tokenizer_object=_backend(bos), model_max_length=512, **names)
 
 
-def toy_model(*, layers: int = LAYERS, seed: int = 0, dtype: torch.dtype = torch.float32, tied: bool = False) -> LlamaForCausalLM:
+def toy_model(
+    *, layers: int = LAYERS, seed: int = 0, dtype: torch.dtype = torch.float32, tied: bool = False
+) -> LlamaForCausalLM:
     """A random Llama: hidden 32, MLP 64, 4 heads, 2 key/value heads, 259 tokens, 512 positions."""
     config = LlamaConfig(
         vocab_size=259, hidden_size=HIDDEN, intermediate_size=MLP, num_hidden_layers=layers, num_attention_heads=HEADS,

@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy import toy_tokenizer
 
 from lorascope.errors import DataError
 from lorascope.tasks.base import Example
@@ -20,6 +19,7 @@ from lorascope.training.batching import (
     encode_prompt,
     shuffled_batches,
 )
+from toy import toy_tokenizer
 
 EOS = 2
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from toy import toy_model, toy_tokenizer
 from transformers import TrainerCallback
 
 from lorascope.config.experiment import ExperimentConfig, GradientAnalysisConfig, LoRAConfig, TrainingConfig
@@ -20,6 +19,7 @@ from lorascope.tasks.base import Example
 from lorascope.training.batching import IGNORED, collate, encode
 from lorascope.training.checkpoints import checkpoints, drop_after, is_whole, newest_whole
 from lorascope.training.run import Prepared, build_trainer
+from toy import toy_model, toy_tokenizer
 
 STEPS = 6
 

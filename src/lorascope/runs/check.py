@@ -31,7 +31,7 @@ def check(config: ExperimentConfig, console: Console) -> dict[str, Any]:
 
         task = pick(TASKS, config.data.dataset, "task")
         training = load_training(task, config.data)
-        held_out = load_evaluation(task, config.data, config.evaluation.eval_samples)
+        held_out = load_evaluation(task, config.data, config.evaluation.eval_samples, training=training)
         rows = prepare(config, task, base, training.train, training.validation)
     console.note(*base.notes, *training.notes, *held_out.notes)
     show_rows(rows, console)

@@ -111,9 +111,9 @@ def run(
 
         if main:
             with rundir.writing(folder):
-                adapted.model.save_pretrained(folder / rundir.FINAL_MODEL)
+                adapted.model.save_pretrained(str(folder / rundir.FINAL_MODEL))
                 adapted.tokenizer.save_pretrained(folder / rundir.FINAL_MODEL)
-            results = summarise(config, adapted, rows, training, trainer)
+            results = summarise(config, adapted, rows, training, held_out, trainer)
             _draw(folder, config, trainer, results)
             if config.evaluation.enabled:
                 _evaluate(folder, config, adapted, held_out, rows.max_length, console)

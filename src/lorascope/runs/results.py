@@ -8,14 +8,19 @@ from lorascope import __version__
 from lorascope.config.experiment import ExperimentConfig
 from lorascope.models.adapters import AdaptedModel, parameter_counts
 from lorascope.runs.environment import peak_memory_bytes
-from lorascope.tasks.split import TrainingData
+from lorascope.tasks.split import EvaluationData, TrainingData
 from lorascope.training.batching import RunSampler
 from lorascope.training.run import Prepared
 from lorascope.training.trainer import ExperimentTrainer
 
 
 def summarise(
-    config: ExperimentConfig, adapted: AdaptedModel, rows: Prepared, training: TrainingData, trainer: ExperimentTrainer
+    config: ExperimentConfig,
+    adapted: AdaptedModel,
+    rows: Prepared,
+    training: TrainingData,
+    held_out: EvaluationData,
+    trainer: ExperimentTrainer,
 ) -> dict[str, Any]:
     """Losses in nats per answer token, steps, tokens, seconds, bytes, parameters; curves as [step, value] pairs."""
     history = trainer.state.log_history
@@ -57,8 +62,8 @@ def summarise(
         "parameters": parameter_counts(adapted.model),
         "dtype": str(adapted.base.dtype).removeprefix("torch."),
         "device": str(adapted.base.device),
-        "data": training.provenance,
-        "notes": [*adapted.base.notes, *training.notes],
+        "data": {"training": training.provenance, "evaluation": held_out.provenance},
+        "notes": [*adapted.base.notes, *training.notes, *held_out.notes],
     }
 
 
