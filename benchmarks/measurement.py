@@ -1,10 +1,10 @@
 """What measuring every step costs, as a share of a training step: `python benchmarks/measurement.py`.
 
-A random Llama of hidden size 512 with 22 layers x 7 projections (308 LoRA matrices) is trained by the run's own trainer with
-everything on that is on by default: gradients at every step, weights at every tenth, journal and CSVs written. The time inside
-the measuring callback is taken by a clock around its methods; clipping, which any Trainer does, is timed apart, on the same
-gradients, and so is the usual reading: a loop over the parameters with one `.item()` each. The rows of the table are models of
-4, 11 and 22 layers.
+A random Llama of hidden size 512 with 22 layers x 7 projections (308 LoRA matrices) is trained by the run's own
+trainer with everything on that is on by default: gradients at every step, weights at every tenth, journal and CSVs
+written. The time inside the measuring callback is taken by a clock around its methods; clipping, which any Trainer
+does, is timed apart, on the same gradients, and so is the usual reading: a loop over the parameters with one `.item()`
+each. The rows of the table are models of 4, 11 and 22 layers.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def toy(layers: int) -> BaseModel:
     torch.manual_seed(0)
     model = LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=VOCAB, hidden_size=HIDDEN, intermediate_size=MLP, num_hidden_layers=layers, num_attention_heads=8,
-            num_key_value_heads=2, max_position_embeddings=512, bos_token_id=1, eos_token_id=2, pad_token_id=0,
+            vocab_size=VOCAB, hidden_size=HIDDEN, intermediate_size=MLP, num_hidden_layers=layers,
+            num_attention_heads=8, num_key_value_heads=2, max_position_embeddings=512, bos_token_id=1, eos_token_id=2, pad_token_id=0,
         )
     )  # fmt: skip
     tokenizer = PreTrainedTokenizerFast(
@@ -92,8 +92,8 @@ def toy(layers: int) -> BaseModel:
         bos_token="<s>", eos_token="</s>", pad_token="<unk>",
     )  # fmt: skip
     return BaseModel(
-        model=model, tokenizer=tokenizer, model_id="random", dtype=torch.float32, device=torch.device("cpu"), revision=None,
-        tied=False, context_length=512, notes=(),
+        model=model, tokenizer=tokenizer, model_id="random", dtype=torch.float32, device=torch.device("cpu"),
+        revision=None, tied=False, context_length=512, notes=(),
     )  # fmt: skip
 
 

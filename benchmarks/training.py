@@ -4,8 +4,8 @@ The same rows, adapter (both, r = 8), optimizer and steps in each arm, on real t
   ours   length-grouped batches, logits for answers only, every gradient measured at every step, files written
   fixed  a plain Transformers Trainer, every row padded to the smallest multiple of 64 that cuts nothing
   sft    TRL's SFTTrainer, loss on the completion only, activation checkpointing off
-The arms take turns, several rounds in one process; a ratio is the median over rounds of the ratio within a round, and its range
-is the smallest and largest of them.
+The arms take turns, several rounds in one process; a ratio is the median over rounds of the ratio within a round, and
+its range is the smallest and largest of them.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def sft(config: ExperimentConfig, model: AdaptedModel, rows: Prepared, folder: P
 
 
 def rate(build: Callable, config: ExperimentConfig, model: AdaptedModel, rows: Prepared) -> float:
-    """Answer tokens per second of the steps after the warm-up, from the rows as each arm draws them: on average the same."""
+    """Answer tokens per second of the steps after the warm-up; each arm draws the same rows in an order of its own."""
     clock = Clock()
     answers = sum(len(row.input_ids) - row.prompt_tokens for row in rows.train)
     steps = config.training.max_steps

@@ -8,7 +8,7 @@ import numpy as np
 
 from lorascope.config.experiment import ExperimentConfig
 from lorascope.errors import pick
-from lorascope.models.adapters import coverage, select
+from lorascope.models.adapters import coverage, parameter_counts, select, wrap
 from lorascope.models.base import load_config_only
 from lorascope.models.modules import find_modules
 from lorascope.report.run_summary import show_coverage, show_rows
@@ -25,9 +25,8 @@ def check(config: ExperimentConfig, console: Console) -> dict[str, Any]:
         base = load_config_only(config.model)
         modules = find_modules(base.model)
         targets = select(modules, config.lora.target, tied=base.tied, model_id=base.model_id)
-        trained = sum(config.lora.r * target.cost_per_rank for target in targets)
-        total = sum(parameter.numel() for parameter in base.model.parameters()) + trained
-        show_coverage(coverage(modules, targets), config.lora.r, {"trained": trained, "total": total}, console)
+        counts = parameter_counts(wrap(base, config.lora, targets, seed=config.training.seed).model)
+        show_coverage(coverage(modules, targets), config.lora.r, counts, console)
 
         task = pick(TASKS, config.data.dataset, "task")
         training = load_training(task, config.data)
@@ -44,7 +43,7 @@ def check(config: ExperimentConfig, console: Console) -> dict[str, Any]:
     console.out(f"{tokenizer.decode(prompt)}|{tokenizer.decode(answer)}")
     return {
         "modules": len(targets),
-        "trained_parameters": trained,
+        "trained_parameters": counts["trained"],
         "train_rows": len(rows.train),
         "validation_rows": len(rows.validation),
         "prompts_cut": rows.cut_rows,

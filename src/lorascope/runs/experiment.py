@@ -183,7 +183,7 @@ def _read_config(folder: Path) -> ExperimentConfig:
 
 
 def _begin(folder: Path, config: ExperimentConfig, *, resumed: bool, only: bool) -> Path | None:
-    """Make the folder ready, replacing what --overwrite replaces; returns the checkpoint to go on from, None for a new run."""
+    """Make the folder ready, replacing what --overwrite replaces; the checkpoint to go on from, None for a new run."""
     checkpoints = folder / rundir.CHECKPOINTS
     whole = newest_whole(checkpoints) if resumed else None
     PartialState().wait_for_everyone()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,8 @@ def plan(resolved: Resolved, console: Console) -> dict[str, Any]:
     for name, text in lines.items():
         console.out(f"  {name:<11} {text}")
     console.out("Nothing was started.")
-    console.next(
-        "the same command without --plan", "lorascope check, to see which modules get an adapter, and a first example"
-    )
+    words = _command(resolved)
+    console.next(f"lorascope run {words}".rstrip(), f"lorascope check {words}".rstrip())
     return {
         "settings": values,
         "sources": dict(resolved.sources),
@@ -55,6 +55,21 @@ def plan(resolved: Resolved, console: Console) -> dict[str, Any]:
         "state": found,
         "hash": config.hash,
     }
+
+
+def _command(resolved: Resolved) -> str:
+    """Flags that give the same configuration again."""
+    values, layers, flags = flat(resolved.config), dict[str, None](), []
+    for path, source in resolved.sources.items():
+        kind, _, name = source.partition(" ")
+        if not source.startswith("--"):
+            file = source.rpartition(":")[0]
+            layers[f"--preset {name}" if kind == "preset" else f"--config {shlex.quote(file)}"] = None
+        elif values[path] is True or values[path] is False:
+            flags.append(source)
+        else:
+            flags.append(f"{source} {shlex.quote(str(values[path]))}")
+    return " ".join([*layers, *flags])
 
 
 def _model(model_id: str) -> str:

@@ -31,8 +31,8 @@ def quickstart(console: Console | None = None, *, output_dir: str = "results") -
     """Make a tiny Llama that knows the words but not the task, then run the default experiment on it.
 
     The model (0.6 M parameters) is pretrained in the first half minute on generated sentences; the task, restaurant
-    descriptions from attributes, is generated too, in the files of E2E NLG. Its numbers show how lorascope works; they say
-    nothing about large models.
+    descriptions from attributes, is generated too, in the files of E2E NLG. Its numbers show how lorascope works; they
+    say nothing about large models.
     """
     console = console or Console()
     home = Path(output_dir) / "quickstart_base"
@@ -59,7 +59,7 @@ def _config(home: Path, output_dir: str) -> ExperimentConfig:
 
 
 def pretrain(folder: Path, show: object = None) -> None:
-    """Train a tokenizer and a Llama (4 layers, hidden 96, grouped-query attention) on sentences; save both in `folder`."""
+    """Train a tokenizer and a Llama (4 layers, hidden 96, grouped-query attention) on sentences; save them."""
     texts = list(e2e_nlg.sentences(SENTENCES, seed=0))
     tokenizer = _tokenizer(texts)
     ids = torch.tensor(
