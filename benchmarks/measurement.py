@@ -84,7 +84,8 @@ def toy(layers: int) -> BaseModel:
     model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=VOCAB, hidden_size=HIDDEN, intermediate_size=MLP, num_hidden_layers=layers,
-            num_attention_heads=8, num_key_value_heads=2, max_position_embeddings=512, bos_token_id=1, eos_token_id=2, pad_token_id=0,
+            num_attention_heads=8, num_key_value_heads=2, max_position_embeddings=512,
+            bos_token_id=1, eos_token_id=2, pad_token_id=0,
         )
     )  # fmt: skip
     tokenizer = PreTrainedTokenizerFast(
@@ -92,9 +93,16 @@ def toy(layers: int) -> BaseModel:
         bos_token="<s>", eos_token="</s>", pad_token="<unk>",
     )  # fmt: skip
     return BaseModel(
-        model=model, tokenizer=tokenizer, model_id="random", dtype=torch.float32, device=torch.device("cpu"),
-        revision=None, tied=False, context_length=512, notes=(),
-    )  # fmt: skip
+        model=model,
+        tokenizer=tokenizer,
+        model_id="random",
+        dtype=torch.float32,
+        device=torch.device("cpu"),
+        revision=None,
+        tied=False,
+        context_length=512,
+        notes=(),
+    )
 
 
 def measure(layers: int, steps: int) -> dict[str, float]:

@@ -61,7 +61,7 @@ def _config(home: Path, output_dir: str) -> ExperimentConfig:
 def pretrain(folder: Path, show: object = None) -> None:
     """Train a tokenizer and a Llama (4 layers, hidden 96, grouped-query attention) on sentences; save them."""
     texts = list(e2e_nlg.sentences(SENTENCES, seed=0))
-    tokenizer = _tokenizer(texts)
+    tokenizer = word_tokenizer(texts)
     ids = torch.tensor(
         list(chain.from_iterable([*row, tokenizer.eos_token_id] for row in tokenizer(texts)["input_ids"]))
     )
@@ -93,7 +93,8 @@ def pretrain(folder: Path, show: object = None) -> None:
         model.save_pretrained(folder)
 
 
-def _tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
+def word_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer trained on `texts`: ids 0 <pad>, 1 <s>, 2 </s>, at most 800 tokens."""
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
