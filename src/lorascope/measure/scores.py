@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-PIECE = 1 << 14
+PIECE = 1 << 13
 """Numbers that are added up in one go on the CPU. torch adds a whole tensor up in a few float32 lanes there, which puts
 the norm of 65 M numbers 0.5 % off; pieces of this size, put together in float64, are right to 1e-6."""
 
