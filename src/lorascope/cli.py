@@ -12,9 +12,7 @@ import errno
 import json
 import os
 import sys
-import tempfile
-import time
-import traceback
+import textwrap
 from collections.abc import Sequence
 from importlib import import_module
 from itertools import groupby, pairwise
@@ -39,7 +37,7 @@ from lorascope.report.terminal import Color, Console, write
 SCHEMA = 1
 """Version of the `--json` document."""
 
-SAYING = "Where in this model does LoRA matter for my task, and which adapter should I train?"
+SAYING = "Where in this model does LoRA matter for my task, and which adapter should I\ntrain?"
 
 
 VERBS = (
@@ -49,7 +47,7 @@ VERBS = (
         summary="List tasks, presets, targets and runs.",
         arguments="[tasks|presets|targets|runs]",
         takes=(0, 1),
-        call="lorascope.cli_verbs:ls",
+        call="lorascope.cli_look:ls",
         options=ls_options,
         examples=("lorascope ls", "lorascope ls presets", "lorascope ls runs --output_dir results"),
     ),
@@ -59,7 +57,7 @@ VERBS = (
         summary="Put finished runs side by side: parameters, losses, metrics, gradient norms raw and scale-free.",
         arguments="FOLDER FOLDER...",
         takes=(1, None),
-        call="lorascope.cli_verbs:compare",
+        call="lorascope.cli_look:compare",
         options=lambda: screen_options("json"),
         examples=(
             "lorascope compare results/e2e_nlg_attention_only_r8_s42 results/e2e_nlg_mlp_only_r8_s42",
@@ -178,16 +176,10 @@ def top_help() -> str:
     for heading, verbs in groupby((v for v in VERBS if v.heading), key=lambda v: v.heading):
         lines += ["", heading]
         for verb in verbs:
-            first, *more = _wrapped(verb.summary, 66)
+            first, *more = textwrap.wrap(verb.summary, 66)
             lines += [f"  {verb.name:<10}  {first}", *(f"{'':14}{line}" for line in more)]
     lines += ["", "examples", *(f"  {verb.examples[0]}" for verb in VERBS if verb.name in ("quickstart", "run", "ls"))]
     return "\n".join(lines) + "\n"
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(text, width)
 
 
 def _call(words: list[str], stdout: TextIO, stderr: TextIO) -> int:
@@ -277,6 +269,10 @@ def _os_error(problem: Exception) -> LorascopeError | None:
 
 def _bug(problem: Exception, given: Given | None) -> LorascopeError:
     """Save the trace into the output folder, or the temporary one, and name it."""
+    import tempfile
+    import time
+    import traceback
+
     frames = traceback.extract_tb(problem.__traceback__)
     ours = [f for f in frames if Path(f.filename).is_relative_to(Path(__file__).parent)] or list(frames)
     place = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "?"

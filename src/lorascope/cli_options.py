@@ -5,6 +5,7 @@ The options that set a run are read off the configuration's dataclasses: a field
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -223,5 +224,5 @@ def _help_of(s: Setting) -> str:
         default = f"{s.default:g}"
     else:
         default = "none" if s.default is None else str(s.default)
-    unnamed = any(choice not in text for choice in s.choices)
+    unnamed = set(s.choices) - set(re.findall(r"\w+", text))
     return f"{text} ({', '.join(s.choices) + '; ' if unnamed else ''}default: {default})"

@@ -53,6 +53,8 @@ def split(verb: Verb, argv: Sequence[str], elsewhere: Iterable[Verb] = ()) -> Gi
     options = verb.options()
     _refuse_cut_arrow(argv)
     _refuse_missing_values(options, argv)
+    if argv and flag_name(argv[0]).startswith("tyro_"):  # tyro would print a completion script of its own
+        raise _unknown_flag(verb, options, argv[0], elsewhere)
     values, rest = _tyro_split(verb, options, argv)
     for word in rest:
         if word.startswith("-"):
@@ -70,6 +72,8 @@ def split(verb: Verb, argv: Sequence[str], elsewhere: Iterable[Verb] = ()) -> Gi
 
 def _tyro_split(verb: Verb, options: list[Option], argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """(what was typed for the options, every other word in order)."""
+    if not any(word.startswith("-") for word in argv):  # nothing to split; tyro takes a tenth of a second to load
+        return {}, list(argv)
     import tyro
     from tyro.constructors import PrimitiveConstructorSpec
 

@@ -1,0 +1,109 @@
+"""The command line called in this process, with stand-ins for the rooms that need torch."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import types
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lorascope import cli
+from lorascope.config.experiment import ExperimentConfig
+from lorascope.config.load import to_json
+
+
+@dataclass
+class Record:
+    folder: Path
+    results: dict
+    gradients: dict
+    evaluation: dict | None
+
+
+@dataclass
+class Typed:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def lorascope(capsys):
+    """Call the command line in this process: `lorascope("run --r 4")`."""
+
+    def call(line=()):
+        code = cli.main(shlex.split(line) if isinstance(line, str) else list(line))
+        captured = capsys.readouterr()
+        return Typed(code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def runs(monkeypatch, tmp_path):
+    """Stand-ins for the rooms that need torch; `seen` lists what they were called with, `act` is called in each run."""
+    monkeypatch.chdir(tmp_path)
+    stub = types.SimpleNamespace(seen=[], act=lambda config, console: None)
+
+    def run(config, *, resume=None, overwrite=False, console):
+        stub.seen.append((config, {"resume": resume, "overwrite": overwrite}))
+        stub.act(config, console)
+        folder = Path(resume or Path(config.output_dir) / config.run_name)
+        console.saved(folder)
+        return Record(folder, {"steps": config.training.max_steps, "loss": float("nan")}, {}, None)
+
+    def evaluate_model(model, adapter, data, evaluation, *, split, console):
+        stub.seen.append((model, adapter, data, evaluation, split))
+        score = types.SimpleNamespace(value=41.6, ci_low=39.0, ci_high=44.1, unit="0-100")
+        result = {"dataset": data.dataset, "split": split, "n": 2, "metrics": {"bleu": {"value": 41.6}}, "settings": {}}
+        return types.SimpleNamespace(metrics={"bleu": score}, n=2, total=5, split=split, to_dict=lambda: result)
+
+    def module(name, **functions):
+        made = types.ModuleType(name)
+        made.__dict__.update(functions)
+        monkeypatch.setitem(sys.modules, name, made)
+
+    module("lorascope.runs.experiment", run=run)
+
+    def check(config, console):
+        stub.seen.append((config, "check"))
+        console.out("154 modules adapted")
+        return {"modules": 154}
+
+    module("lorascope.runs.check", check=check)
+    module(
+        "lorascope.runs.quickstart",
+        quickstart=lambda console, *, output_dir: run(ExperimentConfig(output_dir=output_dir), console=console),
+    )
+    module(
+        "lorascope.evaluation.evaluator",
+        evaluate_model=evaluate_model,
+        base_of_adapter=lambda adapter: "base-of-adapter",
+    )
+    return stub
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """Make a folder that looks like a run."""
+
+    def make(name, config=None, *, finished=True, **changes):
+        folder = tmp_path / name
+        (folder / "final_model").mkdir(parents=True)
+        (folder / "config.json").write_text(to_json(config or ExperimentConfig()))
+        results = {
+            "dataset": "e2e_nlg", "target": "both", "r": 8, "lora_alpha": 32.0, "seed": 42, "steps": 100, "model": "m",
+            "parameters": {"trained": 1234567}, "best_validation_loss": 1.5,
+        }  # fmt: skip
+        stats = {"mean": 0.25}
+        gradients = {"groups": {"mlp": {"norm": stats, "rms": stats, "per_scaling": stats}}, "weights": None}
+        (folder / "gradient_analysis.summary.json").write_text(json.dumps(gradients))
+        if finished:
+            (folder / "results_summary.json").write_text(json.dumps(results | changes))
+        return folder
+
+    return make

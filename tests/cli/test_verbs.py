@@ -1,0 +1,83 @@
+"""What the other verbs call and show."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from lorascope.config.load import resolve
+from lorascope.config.presets import PRESETS
+from lorascope.config.settings import settings
+
+
+def test_check_takes_files_and_flags(runs, lorascope):
+    Path("a.yaml").write_text("r: 3\n")
+    assert lorascope("check a.yaml --preset e2e_mlp --seed 4").code == 0
+    assert runs.seen[0][0].run_name == "e2e_nlg_mlp_only_r3_s4"
+
+
+def test_check_lists_every_setting(lorascope):
+    shown = lorascope("check --list")
+    for s in settings():
+        assert re.search(rf"^{re.escape(s.path)} +--{s.flag} ", shown.out, re.M)
+
+
+def test_evaluate_a_run_uses_its_configuration_under_the_flags(runs, lorascope, run_folder, tmp_path):
+    config = resolve({"model": "base", "data_dir": "d", "eval_samples": "7"}, preset="samsum_mlp").config
+    folder = run_folder("r", config)
+    shown = lorascope(f"evaluate {folder} --temperature 0.5 --output out/x.json")
+    model, adapter, data, evaluation, split_name = runs.seen[0]
+    assert (model.model_id, adapter, data.dataset, data.data_dir) == ("base", folder / "final_model", "samsum", "d")
+    assert (evaluation.eval_samples, evaluation.temperature, split_name) == (7, 0.5, "test")
+    assert re.search(r"^bleu +41\.6  \[39\.0, 44\.1\] +0-100$", shown.out, re.M)
+    assert json.loads((tmp_path / "out" / "x.json").read_text())["metrics"] == {"bleu": {"value": 41.6}}
+    assert "Saved out/x.json" in shown.out
+    assert (
+        shown.out.splitlines()[-1]
+        == "Next  lorascope evaluate --model base --dataset samsum --eval_samples 7 --data_dir d"
+    )
+
+
+def test_evaluate_an_adapter_takes_the_base_that_it_names(runs, lorascope, tmp_path):
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
+    assert lorascope("evaluate adapter --dataset e2e_nlg --split validation").code == 0
+    assert lorascope("evaluate adapter --dataset e2e_nlg --model other").code == 0
+    (first, adapter, _, _, split_name), (second, *_) = runs.seen
+    assert (first.model_id, adapter, split_name) == ("base-of-adapter", Path("adapter"), "validation")
+    assert second.model_id == "other"
+
+
+def test_evaluate_predictions_needs_no_model(lorascope, runs, tmp_path):
+    header = "mr,ref\n"
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "testset_w_refs.csv").write_text(header + '"name[A]","A is here."\n"name[B]","B is here."\n')
+    Path("p.jsonl").write_text('{"prediction": "A is here."}\n{"prediction": "B is here."}\n')
+    shown = lorascope("evaluate --predictions p.jsonl --dataset e2e_nlg --data_dir d --json")
+    assert shown.code == 0, shown.err
+    assert json.loads(shown.out)["result"]["metrics"]["rouge1"]["value"] == pytest.approx(100)
+    assert not runs.seen
+
+
+def test_ls_runs_shows_finished_and_unfinished_ones(runs, lorascope, run_folder, tmp_path):
+    run_folder("results/one")
+    run_folder("results/two", finished=False)
+    (tmp_path / "results" / "notes").mkdir()
+    shown = lorascope("ls runs")
+    assert shown.out.splitlines() == [
+        "run          state       trained parameters  steps  val loss (nats)",
+        "results/one  finished             1,234,567    100             1.50",
+        "results/two  unfinished                   -      -                -",
+        "Next  lorascope run --preset e2e_attention --plan",
+    ]
+    assert "no runs in nowhere" in lorascope("ls runs --output_dir nowhere").out
+
+
+def test_ls_lists_what_there_is(runs, lorascope):
+    shown = lorascope("ls").out
+    for name in ("tasks", "presets", "targets", "runs", "e2e_nlg", "multi_nli", *PRESETS, "attention_qv"):
+        assert re.search(rf"^{name}\b", shown, re.M), name
+    assert "attention_only  q_proj k_proj v_proj o_proj" in shown

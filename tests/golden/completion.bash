@@ -1,0 +1,41 @@
+# lorascope completion for bash. Once:
+#   lorascope completion bash > ~/.local/share/bash-completion/completions/lorascope
+_lorascope() {
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} words=
+    COMPREPLY=()
+    if [[ $COMP_CWORD -eq 1 && $cur != -* ]]; then
+        words="ls compare run evaluate quickstart check env"
+    else
+        case $prev in
+            --color) words="auto always never" ;;
+            --preset) words="e2e_attention e2e_mlp e2e_both samsum_attention samsum_mlp samsum_both wikisql_attention wikisql_mlp wikisql_both mnli_attention mnli_mlp mnli_both" ;;
+            --dtype) words="auto float32 bfloat16 float16" ;;
+            --target) words="attention_only attention_qv mlp_only both all" ;;
+            --dataset) words="e2e_nlg samsum wikisql multi_nli" ;;
+            --data_source) words="auto local" ;;
+            --loss_on) words="answer all" ;;
+            --split) words="train validation test" ;;
+        esac
+        if [[ -z $words ]]; then
+            [[ $verb == -* ]] && verb=run
+            if [[ $cur == -* ]]; then
+                case $verb in
+                    ls) words="--output_dir --json --color --help" ;;
+                    compare) words="--json --color --help" ;;
+                    run) words="--preset --config --plan --batch --compare --resume --overwrite --model --dtype --device_map --attn_implementation --trust_remote_code --no_trust_remote_code --target --r --lora_alpha --lora_dropout --batch_size --grad_accum --max_steps --lr --lr_scheduler --warmup_steps --optim --weight_decay --max_grad_norm --seed --activation_checkpointing --no_activation_checkpointing --eval_every --save_every --report_to --dataset --data_source --data_dir --num_samples --validation_split --max_length --data_seed --loss_on --log_frequency --layer_norm --no_layer_norm --weight_every --eval --no_eval --eval_samples --temperature --top_p --max_new_tokens --eval_batch_size --samples --no_samples --dynamic_lora --no_dynamic_lora --phase_strategy --phase1_end --phase2_end --experiment_name --output_dir --json --quiet --verbose --color --help" ;;
+                    evaluate) words="--split --predictions --output --plan --model --dtype --device_map --attn_implementation --trust_remote_code --no_trust_remote_code --dataset --data_source --data_dir --max_length --eval_samples --temperature --top_p --max_new_tokens --eval_batch_size --json --quiet --verbose --color --help" ;;
+                    quickstart) words="--output_dir --json --quiet --verbose --color --help" ;;
+                    check) words="--list --preset --config --model --dtype --device_map --attn_implementation --trust_remote_code --no_trust_remote_code --target --r --lora_alpha --lora_dropout --batch_size --grad_accum --max_steps --lr --lr_scheduler --warmup_steps --optim --weight_decay --max_grad_norm --seed --activation_checkpointing --no_activation_checkpointing --eval_every --save_every --report_to --dataset --data_source --data_dir --num_samples --validation_split --max_length --data_seed --loss_on --log_frequency --layer_norm --no_layer_norm --weight_every --eval --no_eval --eval_samples --temperature --top_p --max_new_tokens --eval_batch_size --samples --no_samples --dynamic_lora --no_dynamic_lora --phase_strategy --phase1_end --phase2_end --experiment_name --output_dir --json --quiet --verbose --color --help" ;;
+                    env) words="--json --color --help" ;;
+                esac
+            else
+                case $verb in
+                    ls) words="tasks presets targets runs" ;;
+                    completion) words="bash zsh fish" ;;
+                esac
+            fi
+        fi
+    fi
+    [[ -n $words ]] && mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+}
+complete -o default -o bashdefault -F _lorascope lorascope

@@ -1,0 +1,52 @@
+#compdef lorascope
+# lorascope completion for zsh. Once, with a folder of your fpath:
+#   lorascope completion zsh > ~/.zfunc/_lorascope
+_lorascope() {
+    local verb=$words[2]
+    if (( CURRENT == 2 )) && [[ $PREFIX != -* ]]; then
+        local -a verbs=(
+            'ls:List tasks, presets, targets and runs.'
+            'compare:Put finished runs side by side: parameters, losses, metrics, gradient norms raw and scale-free.'
+            'run:Train one adapter, measure its modules'\'' gradients on the way, evaluate it; all in one folder.'
+            'evaluate:Evaluate a run, an adapter, a bare model, or predictions made elsewhere, on a task'\''s test rows.'
+            'quickstart:See the whole thing work in a minute or two, without network: a tiny model, generated data.'
+            'check:Build what a run would build, without weights, and say whether it fits together; trains nothing.'
+            'env:Show versions and devices, as a bug report needs them.'
+        )
+        _describe verb verbs
+        return
+    fi
+    case $words[CURRENT-1] in
+        --color) compadd -- auto always never; return ;;
+        --preset) compadd -- e2e_attention e2e_mlp e2e_both samsum_attention samsum_mlp samsum_both wikisql_attention wikisql_mlp wikisql_both mnli_attention mnli_mlp mnli_both; return ;;
+        --dtype) compadd -- auto float32 bfloat16 float16; return ;;
+        --target) compadd -- attention_only attention_qv mlp_only both all; return ;;
+        --dataset) compadd -- e2e_nlg samsum wikisql multi_nli; return ;;
+        --data_source) compadd -- auto local; return ;;
+        --loss_on) compadd -- answer all; return ;;
+        --split) compadd -- train validation test; return ;;
+    esac
+    [[ $verb == -* ]] && verb=run
+    if [[ $PREFIX == -* ]]; then
+        case $verb in
+            ls) compadd -- --output_dir --json --color --help ;;
+            compare) compadd -- --json --color --help ;;
+            run) compadd -- --preset --config --plan --batch --compare --resume --overwrite --model --dtype --device_map --attn_implementation --trust_remote_code --no_trust_remote_code --target --r --lora_alpha --lora_dropout --batch_size --grad_accum --max_steps --lr --lr_scheduler --warmup_steps --optim --weight_decay --max_grad_norm --seed --activation_checkpointing --no_activation_checkpointing --eval_every --save_every --report_to --dataset --data_source --data_dir --num_samples --validation_split --max_length --data_seed --loss_on --log_frequency --layer_norm --no_layer_norm --weight_every --eval --no_eval --eval_samples --temperature --top_p --max_new_tokens --eval_batch_size --samples --no_samples --dynamic_lora --no_dynamic_lora --phase_strategy --phase1_end --phase2_end --experiment_name --output_dir --json --quiet --verbose --color --help ;;
+            evaluate) compadd -- --split --predictions --output --plan --model --dtype --device_map --attn_implementation --trust_remote_code --no_trust_remote_code --dataset --data_source --data_dir --max_length --eval_samples --temperature --top_p --max_new_tokens --eval_batch_size --json --quiet --verbose --color --help ;;
+            quickstart) compadd -- --output_dir --json --quiet --verbose --color --help ;;
+            check) compadd -- --list --preset --config --model --dtype --device_map --attn_implementation --trust_remote_code --no_trust_remote_code --target --r --lora_alpha --lora_dropout --batch_size --grad_accum --max_steps --lr --lr_scheduler --warmup_steps --optim --weight_decay --max_grad_norm --seed --activation_checkpointing --no_activation_checkpointing --eval_every --save_every --report_to --dataset --data_source --data_dir --num_samples --validation_split --max_length --data_seed --loss_on --log_frequency --layer_norm --no_layer_norm --weight_every --eval --no_eval --eval_samples --temperature --top_p --max_new_tokens --eval_batch_size --samples --no_samples --dynamic_lora --no_dynamic_lora --phase_strategy --phase1_end --phase2_end --experiment_name --output_dir --json --quiet --verbose --color --help ;;
+            env) compadd -- --json --color --help ;;
+        esac
+        return
+    fi
+    case $verb in
+        ls) compadd -- tasks presets targets runs; return ;;
+        completion) compadd -- bash zsh fish; return ;;
+    esac
+    _files
+}
+if [[ $funcstack[1] == _lorascope ]]; then
+    _lorascope "$@"
+else
+    compdef _lorascope lorascope
+fi
