@@ -51,8 +51,8 @@ def test_every_seed_flag_works_through_every_door(runs, lorascope, spelling, doo
             "dataset": "samsum", "num_samples": "50", "max_length": "99", "target": "both", "r": "4",
             "lora_alpha": "16", "lora_dropout": "0.2", "batch_size": "3", "grad_accum": "2", "max_steps": "30",
             "lr": "1e-3", "warmup_steps": "5", "seed": "7", "model": "m", "log_frequency": "2", "layer_norm": False,
-            "eval": False, "eval_samples": "9", "dynamic_lora": True, "phase_strategy": "both-mlp-attn", "phase1_end": "10",
-            "phase2_end": "20",
+            "eval": False, "eval_samples": "9", "dynamic_lora": True, "phase_strategy": "both-mlp-attn",
+            "phase1_end": "10", "phase2_end": "20",
         }
     ).config  # fmt: skip
     assert found == expected.hash
