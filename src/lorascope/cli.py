@@ -295,8 +295,11 @@ def _bug(problem: Exception, given: Given | None) -> LorascopeError:
 
 
 def _end(verb: Verb | None, console: Console, result: Any, error: LorascopeError | None) -> int:
-    """Print the error, or the document of `--json`; returns the exit code."""
-    if console.json:
+    """Print the error, or the document of `--json`; returns the exit code.
+
+    Of several processes the first one prints the document; an error says which process it is from.
+    """
+    if console.json and console.rank == 0:
         document: dict[str, Any] = {"schema": SCHEMA, "verb": verb.name if verb else None}
         if error:
             document["error"] = {"code": error.code, "what": error.what, "try": list(error.tries)}
@@ -307,6 +310,7 @@ def _end(verb: Verb | None, console: Console, result: Any, error: LorascopeError
     if not error:
         return 0
     head = console.style(f"error[{error.code}]:", "red", console.stderr)
+    head = f"process {console.rank}: {head}" if console.rank else head
     lines = [f"{head} {error.what}", *(f"  {_hint(text)}" for text in error.tries)]
     write(console.stderr, "\n".join(lines[:6]) + "\n")
     return error.exit_code

@@ -55,7 +55,7 @@ def check_loss(model: nn.Module, accumulation: int) -> None:
             "accumulation",
             f"{type(unwrap_peft_model(model)).__name__} takes no loss arguments, so its gradient over {accumulation} "
             "micro-batches is not that of the whole batch",
-            "gradient_accumulation_steps=1",
+            "gradient_accumulation_steps=1   (--grad_accum 1 --batch_size ROWS)",
         )
 
 

@@ -47,7 +47,7 @@ class Console:
         self.files: list[str] = []
         self.commands: list[str] = []
         self._color = color
-        self._main = os.environ.get("RANK", "0") == "0"
+        self.rank = int(os.environ.get("RANK", "0"))
         self._bar: _Live | None = None
 
     def out(self, *lines: str) -> None:
@@ -99,7 +99,7 @@ class Console:
     def progress(self, total: int, label: str) -> Iterator[Bar]:
         """Show the way to `total`: a live bar on a terminal, otherwise a line every tenth of the way or 30 seconds."""
         terminal = self.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        if self._main and terminal and not (self.quiet or self.verbose):
+        if self.rank == 0 and terminal and not (self.quiet or self.verbose):
             self._bar = _Live(self, total, label)
         try:
             yield self._bar or _Lines(self, total, label)
@@ -109,7 +109,7 @@ class Console:
             self._bar = None
 
     def _write(self, stream: TextIO, lines: Sequence[str]) -> None:
-        if not self._main or not lines:
+        if self.rank or not lines:
             return
         if self._bar:
             self._bar.clear()

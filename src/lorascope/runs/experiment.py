@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +84,7 @@ def run(
     """
     console = console or Console()
     folder, config, found = _open(config, Path(resume) if resume else None, overwrite)
+    _refuse_phases(config)
     if found == "finished" and not overwrite:
         console.out(f"{folder} is finished with this configuration; nothing was changed")
         return load(folder)
@@ -93,10 +93,13 @@ def run(
     with rundir.locked(folder, only=main), captured(verbose=console.verbose) as caught, _explained(config, folder):
         task = pick(TASKS, config.data.dataset, "task")
         training = load_training(task, config.data)
-        held_out = load_evaluation(task, config.data, config.evaluation.eval_samples, training=training)
-        console.note(training.describe(), held_out.describe())
+        held_out = None
+        if config.evaluation.enabled:
+            held_out = load_evaluation(task, config.data, config.evaluation.eval_samples, training=training)
+        console.note(*(data.describe() for data in (training, held_out) if data))
 
         base = load_base(config.model)
+        console.note(*(f"  note      {note}" for note in base.notes))
         modules = find_modules(base.model)
         targets = select(modules, config.lora.target, tied=base.tied, model_id=base.model_id)
         adapted = wrap(base, config.lora, targets, seed=config.training.seed)
@@ -113,9 +116,9 @@ def run(
             with rundir.writing(folder):
                 adapted.model.save_pretrained(str(folder / rundir.FINAL_MODEL))
                 adapted.tokenizer.save_pretrained(folder / rundir.FINAL_MODEL)
-            results = summarise(config, adapted, rows, training, held_out, trainer)
+            results = summarise(config, adapted, rows, training, held_out, trainer, checkpoint)
             _draw(folder, config, trainer, results)
-            if config.evaluation.enabled:
+            if held_out:
                 _evaluate(folder, config, adapted, held_out, rows.max_length, console)
             results["seconds"]["total"] = round(time.monotonic() - started, 1)
             results["warnings"] = caught.warnings
@@ -140,31 +143,43 @@ def _open(
         if rundir.state(resume) not in ("unfinished", "finished"):
             raise RunError("no-run", f"{resume} holds no run to resume ({rundir.state(resume)})", "lorascope ls runs")
         stored = _read_config(resume)
+        if config is not None:
+            # What is generated together may change: a run whose evaluation did not fit into memory goes on.
+            together = config.evaluation.eval_batch_size
+            stored = replace(stored, evaluation=replace(stored.evaluation, eval_batch_size=together))
         if config is not None and config.hash != stored.hash:
             raise ConfigError(
                 "other-config",
                 f"--resume goes on with the configuration in {resume / rundir.CONFIG}; other flags differ from it",
-                f"lorascope run --resume {resume}",
+                rundir.resume_command(resume),
             )
         return resume, stored, rundir.state(resume)
     config = config or ExperimentConfig()
     folder = Path(config.output_dir) / config.run_name
     found = rundir.state(folder)
     PartialState().wait_for_everyone()  # every process looks before the first one writes
-    if overwrite or found == "absent":
-        return folder, config, found
-    if found == "foreign":
+    if found == "foreign":  # --overwrite replaces runs, never what somebody else keeps there
         raise RunError(
             "not-a-run", f"{folder} exists and is no run folder", "--experiment_name OTHER", "--output_dir FOLDER"
         )
-    same = _read_config(folder).hash == config.hash
+    if overwrite or found == "absent":
+        return folder, config, found
+    if found == "unfinished":
+        with rundir.locked(folder, only=PartialState().is_main_process):
+            pass  # somebody who is writing it just now is told so, not offered to resume or to replace it
+    try:
+        same = _read_config(folder).hash == config.hash
+    except LorascopeError as error:
+        raise RunError(
+            "damaged-run", error.what, "--overwrite   (replace the run)", "--experiment_name OTHER"
+        ) from error
     if found == "finished" and same:
         return folder, config, found
     if found == "unfinished" and same:
         raise RunError(
             "unfinished",
             f"{folder} holds this run, unfinished",
-            f"lorascope run --resume {folder}",
+            rundir.resume_command(folder),
             "--overwrite   (start again from nothing)",
         )
     raise RunError(
@@ -192,10 +207,9 @@ def _begin(folder: Path, config: ExperimentConfig, *, resumed: bool, only: bool)
             if resumed:
                 drop_after(checkpoints, whole[0] if whole else 0)
             elif folder.exists():
-                shutil.rmtree(folder)
+                rundir.remove(folder)
             folder.mkdir(parents=True, exist_ok=True)
-        if not resumed:
-            rundir.write_text(folder / rundir.CONFIG, to_json(config))
+        rundir.write_text(folder / rundir.CONFIG, to_json(config))
     PartialState().wait_for_everyone()
     return whole[1] if whole else None
 
@@ -215,11 +229,11 @@ def _train(
     with console.progress(config.training.max_steps, "train") as bar, stop_on_signal(flow, console.note):
         trainer.add_callback(ShowProgress(bar, trainer.gradient_callback))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if trainer.state.global_step < config.training.max_steps:
+    if flow.stop_asked:
         raise Interrupted(
             "interrupted",
             f"stopped after step {trainer.state.global_step} of {config.training.max_steps}, saved",
-            f"lorascope run --resume {folder}",
+            rundir.resume_command(folder),
         )
     return trainer
 
@@ -259,27 +273,56 @@ def _evaluate(
 
 @contextmanager
 def _explained(config: ExperimentConfig, folder: Path) -> Iterator[None]:
-    """Turn what training can run into, and what the user can mend, into errors that say how."""
+    """Turn what a run can meet on its way, and what the user can mend, into errors that say how to go on."""
     try:
         with rundir.writing(folder):
             yield
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted", "stopped; what was saved before is whole", _go_on(folder, config)) from None
+    except RunError as error:
+        if error.code != "disk-full":
+            raise
+        raise RunError(error.code, error.what, f"free some space, then: {_go_on(folder, config)}") from error
     except TrainingError as error:
         whole = newest_whole(folder / rundir.CHECKPOINTS)
         last = f"; last good checkpoint: {whole[1]}" if whole else "; no checkpoint was written yet"
-        raise TrainingError(error.code, error.what + last, *error.tries) from error
+        raise TrainingError(error.code, error.what + last, *_tries(error, folder, config)) from error
     except LorascopeError:
         raise
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
             raise
         batch, accum = config.training.batch_size, config.training.grad_accum
-        smaller = max(1, batch // 4)
+        smaller = max(rows for rows in range(1, max(1, batch // 4) + 1) if batch % rows == 0)
+        same = f"--batch_size {smaller} --grad_accum {accum * batch // smaller}"
         raise TrainingError(
             "out-of-memory",
             f"out of memory with batches of {batch} rows: {str(error).splitlines()[0][:160]}",
-            f"--batch_size {smaller} --grad_accum {accum * batch // smaller}   (same effective batch)",
-            "--activation_checkpointing",
+            *([f"{same}{_replacing(folder)}   (the same rows per step)"] if batch > 1 else []),
+            f"--activation_checkpointing{_replacing(folder)}",
         ) from error
+
+
+def _go_on(folder: Path, config: ExperimentConfig) -> str:
+    """What to type after a stop: resume where the folder holds this very run, unfinished."""
+    if rundir.state(folder) == "unfinished" and _read_config(folder).hash == config.hash:
+        return rundir.resume_command(folder)
+    return "the same command again"
+
+
+def _replacing(folder: Path) -> str:
+    """What other flags need beside them where the folder holds a run already."""
+    return "" if rundir.state(folder) == "absent" else " --overwrite"
+
+
+def _tries(error: TrainingError, folder: Path, config: ExperimentConfig) -> tuple[str, ...]:
+    """What helps after an error of the training, in flags of this run."""
+    if error.code == "nan-loss":
+        return (f"--lr {config.training.lr / 10:g}{_replacing(folder)}   (a tenth of what was used)",)
+    if error.code == "out-of-memory" and rundir.state(folder) == "unfinished":
+        smaller = max(1, config.evaluation.eval_batch_size // 4)
+        return (rundir.resume_command(folder, "--eval_batch_size", str(smaller)),)
+    return error.tries
 
 
 def _out_of_memory(error: BaseException) -> bool:
@@ -289,3 +332,9 @@ def _out_of_memory(error: BaseException) -> bool:
         or "can't allocate memory" in text
         or "out of memory" in text
     )
+
+
+def _refuse_phases(config: ExperimentConfig) -> None:
+    """A switch that did nothing would be a wrong result."""
+    if config.dynamic_lora.enabled:
+        raise ConfigError("no-phases", "this version trains every adapter in every step", "leave --dynamic_lora out")

@@ -23,6 +23,13 @@ LIBRARIES = (
 )
 
 
+class _Log(logging.FileHandler):
+    """A log file; a line that does not fit onto the disk is dropped, since a run's results do not depend on it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Print no traceback."""
+
+
 class Captured(logging.Handler):
     """Keeps log records until there is a file for them; `warnings` counts those worth a look."""
 
@@ -42,7 +49,7 @@ class Captured(logging.Handler):
 
     def write_to(self, path: Path) -> None:
         """Append what was kept, and all that follows, to `path`."""
-        self._file = logging.FileHandler(path, encoding="utf-8")
+        self._file = _Log(path, encoding="utf-8")
         self._file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         for record in self._waiting:
             self._file.emit(record)

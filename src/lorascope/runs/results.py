@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from lorascope import __version__
@@ -19,14 +20,17 @@ def summarise(
     adapted: AdaptedModel,
     rows: Prepared,
     training: TrainingData,
-    held_out: EvaluationData,
+    held_out: EvaluationData | None,
     trainer: ExperimentTrainer,
+    resumed: Path | None,
 ) -> dict[str, Any]:
-    """Losses in nats per answer token, steps, tokens, seconds, bytes, parameters; curves as [step, value] pairs."""
+    """Losses in nats per answer token, steps, tokens, seconds, bytes, parameters; curves as [step, value] pairs.
+
+    best_step is the step whose weights are in final_model. `resumed` is the checkpoint that the run went on from; the
+    seconds are those since.
+    """
     history = trainer.state.log_history
     validation = [[entry["step"], entry["eval_loss"]] for entry in history if "eval_loss" in entry]
-    trained = [(step, loss) for step, loss in validation if step > 0]
-    best_step, best = min(trained, key=lambda pair: pair[1])
     losses = trainer.gradient_callback.log.run_series("loss")
     return {
         "run": config.run_name,
@@ -42,8 +46,8 @@ def summarise(
         "steps": trainer.state.global_step,
         "training_loss": [[step, loss] for step, loss in losses],
         "validation_loss": validation,
-        "best_step": best_step,
-        "best_validation_loss": best,
+        "best_step": trainer.state.best_global_step,
+        "best_validation_loss": trainer.state.best_metric,
         "rows": {
             "train": len(rows.train),
             "validation": len(rows.validation),
@@ -53,6 +57,7 @@ def summarise(
             "passes": round(_rows_seen(config, trainer) / len(rows.train), 2),
         },
         "tokens": _tokens(config, rows, trainer),
+        "resumed_after_step": int(resumed.name.rpartition("-")[2]) if resumed else None,
         "seconds": {
             "training": next(
                 round(entry["train_runtime"], 1) for entry in reversed(history) if "train_runtime" in entry
@@ -64,8 +69,8 @@ def summarise(
         "dtype": str(adapted.base.dtype).removeprefix("torch."),
         "adapter_dtype": str(adapted.adapter_dtype).removeprefix("torch."),
         "device": str(adapted.base.device),
-        "data": {"training": training.provenance, "evaluation": held_out.provenance},
-        "notes": [*adapted.base.notes, *training.notes, *held_out.notes],
+        "data": {"training": training.provenance, "evaluation": held_out.provenance if held_out else None},
+        "notes": [*adapted.base.notes, *training.notes, *(held_out.notes if held_out else ())],
     }
 
 

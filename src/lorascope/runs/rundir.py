@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,9 +46,34 @@ def state(folder: Path) -> State:
     """What a folder holds: nothing, a finished run, an unfinished one, or something that is no run."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return "absent"
-    if not (folder / CONFIG).is_file():
+    if not _is_run(folder):
         return "foreign"
     return "finished" if (folder / RESULTS).is_file() else "unfinished"
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether config.json is a run's (checkpoints have one, too); one that cannot be read is, beside a run's files."""
+    if not (folder / CONFIG).is_file():
+        return False
+    try:
+        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except ValueError:
+        return any((folder / name).is_file() for name in (RESULTS, GROUP_NORMS, GRADIENT_JOURNAL))
+    return isinstance(found, dict) and {"lora", "gradient_analysis"} <= found.keys()
+
+
+def resume_command(folder: Path, *more: str) -> str:
+    """What to type to go on with the run in a folder."""
+    return shlex.join(["lorascope", "run", "--resume", str(folder), *more])
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder: at once under its name, so that a kill halfway leaves no half of a run there."""
+    aside = folder.with_name(f".{folder.name}.removed")
+    if aside.exists():
+        shutil.rmtree(aside)
+    os.replace(folder, aside)
+    shutil.rmtree(aside)
 
 
 @contextmanager
@@ -58,6 +85,7 @@ def locked(folder: Path, *, only: bool = True) -> Iterator[None]:
     if not only:
         yield
         return
+    folder = folder.resolve()  # one lock, however the folder is named
     with writing(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder.parent / f".{folder.name}.lock")
@@ -80,11 +108,8 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
         if _is_full(error):
-            raise RunError(
-                "disk-full",
-                f"no space left while writing to {folder}; what was saved before is whole",
-                f"free some space, then: lorascope run --resume {folder}",
-            ) from error
+            what = f"no space left while writing to {folder}; what was saved before is whole"
+            raise RunError("disk-full", what, "free some space, then the same command again") from error
         if isinstance(error, OSError) and error.errno in (
             errno.EACCES,
             errno.EPERM,

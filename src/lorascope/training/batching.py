@@ -118,6 +118,17 @@ def shuffled_batches(lengths: Sequence[int], batch_size: int, seed: int) -> list
     return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
 
+def refuse_too_few(rows: int, batch_size: int) -> None:
+    """Raise DataError where there are fewer rows than one batch takes."""
+    if rows < batch_size:
+        raise DataError(
+            "too-few-rows",
+            f"{rows} training rows do not fill one batch of {batch_size}",
+            f"--batch_size {rows}",
+            "--num_samples 0   (all rows)",
+        )
+
+
 class RunSampler(Sampler[int]):
     """The row numbers of a whole run, in order: epoch after epoch of `shuffled_batches`, exactly as many as it takes.
 
@@ -125,14 +136,8 @@ class RunSampler(Sampler[int]):
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, num_batches: int, seed: int) -> None:
+        refuse_too_few(len(lengths), batch_size)
         per_epoch = len(lengths) // batch_size
-        if per_epoch == 0:
-            raise DataError(
-                "too-few-rows",
-                f"{len(lengths)} training rows do not fill one batch of {batch_size}",
-                f"--batch_size {len(lengths)}",
-                "--num_samples 0   (all rows)",
-            )
         self.batches: list[list[int]] = []
         for epoch in range(-(-num_batches // per_epoch)):
             self.batches += shuffled_batches(lengths, batch_size, seed + epoch)

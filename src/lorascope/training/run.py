@@ -20,10 +20,11 @@ from transformers import (
 from lorascope.config.experiment import ExperimentConfig
 from lorascope.errors import ConfigError
 from lorascope.measure.callback import GradientNormCallback
+from lorascope.measure.conditions import check_loss
 from lorascope.models.adapters import AdaptedModel
 from lorascope.models.base import BaseModel
 from lorascope.tasks.base import Example, Task
-from lorascope.training.batching import Encoded, collate, encode
+from lorascope.training.batching import Encoded, collate, encode, refuse_too_few
 from lorascope.training.stopping import RunFlow
 from lorascope.training.trainer import ExperimentTrainer
 
@@ -47,7 +48,12 @@ class Prepared:
 def prepare(
     config: ExperimentConfig, task: Task, base: BaseModel, train: Sequence[Example], validation: Sequence[Example]
 ) -> Prepared:
-    """Encode the rows of a run; refuses a max_length that the model has no positions for."""
+    """Encode the rows of a run; refuses what could not be trained rightly, before anything is written.
+
+    ConfigError for a max_length that the model has no positions for, DataError for rows that do not fill a batch or
+    whose answers do not fit, ModelError for accumulation with a model whose loss cannot be accumulated.
+    """
+    check_loss(base.model, config.training.grad_accum)
     max_length = config.data.max_length or task.max_length
     if base.context_length is not None and max_length > base.context_length:
         if config.data.max_length is not None:
@@ -58,6 +64,7 @@ def prepare(
             )
         max_length = base.context_length  # the task's default is a wish, not a demand
     encoded, left_out = encode(train, base.tokenizer, max_length)
+    refuse_too_few(len(encoded), config.training.batch_size)
     held_out, left_out_too = encode(validation, base.tokenizer, max_length)
     return Prepared(encoded, held_out, max_length, (*left_out, *left_out_too))
 

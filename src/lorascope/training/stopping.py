@@ -9,26 +9,44 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 
 class RunFlow(TrainerCallback):
-    """Validates at the last step whatever the cadence; once `stop_asked` is set, saves and stops after the step.
+    """Saves every validation loss that is the best so far; once `stop_asked` is set, saves and stops after the step.
 
     Saving from `on_step_end` keeps the random state of the next step; Transformers' own signal handling saves before
-    the optimizer's step, and a run resumed from there differs.
+    the optimizer's step, and a run resumed from there differs. All processes of a run stop after the same step, if any
+    of them was asked to.
     """
 
     def __init__(self) -> None:
         self.stop_asked = False
 
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Find the best checkpoint of a resumed run where it lies now: the folder may have been moved."""
+        if state.best_global_step:
+            state.best_model_checkpoint = f"{args.output_dir}/checkpoint-{state.best_global_step}"
+
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Set the Trainer's flags for what follows this step."""
-        if state.global_step >= state.max_steps:
-            control.should_evaluate = True
-        elif self.stop_asked:
+        if args.world_size > 1:
+            asked = torch.tensor(float(self.stop_asked), device=args.device)
+            torch.distributed.all_reduce(asked, op=torch.distributed.ReduceOp.MAX)
+            self.stop_asked = bool(asked.item())
+        if self.stop_asked:
             control.should_save = True
             control.should_training_stop = True
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Any = None, **kwargs: Any
+    ) -> None:
+        """Trainer would load the best of the checkpoints that the cadence happened to save."""
+        if state.global_step and metrics["eval_loss"] < (state.best_metric or float("inf")):
+            control.should_save = True
 
 
 @contextmanager

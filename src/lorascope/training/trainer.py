@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -52,11 +53,11 @@ class GradientMeasuringTrainer(Trainer):
             total = self.accelerator.reduce(self._step_loss, reduction="mean").item()
             self._step_loss = torch.zeros(())
             step = self.state.global_step + 1
-            if not torch.isfinite(torch.tensor(total)):
+            if not math.isfinite(total):
                 raise TrainingError(
                     "nan-loss",
                     f"the loss of step {step} is {total}; no weight was changed by this step",
-                    f"--lr {self.args.learning_rate / 10:g}   (a tenth of what was used)",
+                    f"a learning rate of {self.args.learning_rate / 10:g}   (a tenth of what was used)",
                 )
             tokens = num_items_in_batch if num_items_in_batch is not None else (labels[..., 1:] != IGNORED).sum()
             self.gradient_callback.observe(loss=total, tokens=int(tokens))
@@ -123,10 +124,24 @@ class ExperimentTrainer(GradientMeasuringTrainer):
         )
         sums = torch.tensor([nats.sum(), tokens.sum()], dtype=torch.float64, device=self.args.device)
         total, count = self.accelerator.reduce(sums, reduction="sum").tolist()
-        metrics = {f"{metric_key_prefix}_loss": total / count}
+        loss = total / count
+        if not math.isfinite(loss):
+            raise TrainingError(*_no_validation_loss(loss, self.state.global_step))
+        metrics = {f"{metric_key_prefix}_loss": loss}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+
+def _no_validation_loss(loss: float, step: int) -> tuple[str, ...]:
+    """Code, sentence and tries where the validation loss is NaN or infinite."""
+    if step:
+        return "nan-loss", f"the validation loss after step {step} is {loss}", "a smaller learning rate"
+    return (
+        "nan-model",
+        f"the base model's own loss is {loss}: it cannot compute in this number format, or its weights are damaged",
+        "another copy of the checkpoint, or --dtype float32",
+    )
 
 
 def _takes_short_logits(model: nn.Module) -> bool:
