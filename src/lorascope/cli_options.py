@@ -68,9 +68,9 @@ class Verb:
 
 
 def setting_options(names: Iterable[str] | None = None) -> list[Option]:
-    """Options for settings (all of them, or those with these flags), grouped by section."""
+    """Options for settings (all of them, or those with these flags), grouped by section; a list is for files only."""
     kept = None if names is None else set(names)
-    return [_setting_option(s) for s in settings() if kept is None or s.flag in kept]
+    return [_setting_option(s) for s in settings() if (kept is None or s.flag in kept) and s.kind is not tuple]
 
 
 def screen_options(*names: str) -> list[Option]:

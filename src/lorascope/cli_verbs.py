@@ -151,7 +151,10 @@ def _record(record: Any) -> dict[str, Any]:
 def _list_settings(console: Console) -> Any:
     from lorascope.config.settings import settings, words
 
-    rows = [(s.path, f"--{s.flag}", s.rule, "none" if s.default is None else str(s.default)) for s in settings()]
+    rows = [
+        (s.path, "-" if s.kind is tuple else f"--{s.flag}", s.rule, "none" if s.default is None else str(s.default))
+        for s in settings()
+    ]
     console.table(["setting", "flag", "takes", "built in"], rows)
     console.next("lorascope run --help", "lorascope check run.yaml")
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import resource
 import subprocess
 import sys
 import time
@@ -61,12 +62,17 @@ def fastest(call, limit, tries=10):
 
 
 def seconds_of(action):
-    """A function that does `action` and returns how long it took."""
+    """A function that does `action`, a process, and returns how long it took.
+
+    While other processes want the processors, the clock on the wall measures them: then its own processor time counts.
+    """
 
     def call():
-        start = time.perf_counter()
+        start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         action()
-        return time.perf_counter() - start
+        wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+        busy = os.getloadavg()[0] > 1
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime if busy else wall
 
     return call
 

@@ -22,7 +22,8 @@ def test_check_takes_files_and_flags(runs, lorascope):
 def test_check_lists_every_setting(lorascope):
     shown = lorascope("check --list")
     for s in settings():
-        assert re.search(rf"^{re.escape(s.path)} +--{s.flag} ", shown.out, re.M)
+        flag = "-" if s.kind is tuple else f"--{s.flag}"
+        assert re.search(rf"^{re.escape(s.path)} +{flag} ", shown.out, re.M)
 
 
 def test_evaluate_a_run_uses_its_configuration_under_the_flags(runs, lorascope, run_folder, tmp_path):
