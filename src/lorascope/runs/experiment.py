@@ -18,7 +18,7 @@ from lorascope.config.load import from_json, to_json
 from lorascope.errors import ConfigError, Interrupted, LorascopeError, RunError, TrainingError, pick
 from lorascope.evaluation.evaluator import evaluate_examples
 from lorascope.models.adapters import AdaptedModel, coverage, parameter_counts, select, wrap
-from lorascope.models.base import load_base
+from lorascope.models.base import default_device, load_base
 from lorascope.models.modules import find_modules
 from lorascope.report.plots import draw_run
 from lorascope.report.run_summary import show_coverage, show_rows, show_run
@@ -83,6 +83,8 @@ def run(
     data are there and fit together nothing on disk is touched.
     """
     console = console or Console()
+    # The first PartialState decides; on a machine without accelerator it joins several processes only if it is told so.
+    PartialState(cpu=default_device().type == "cpu")
     folder, config, found = _open(config, Path(resume) if resume else None, overwrite)
     _refuse_phases(config)
     if found == "finished" and not overwrite:
