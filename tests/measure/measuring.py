@@ -27,7 +27,7 @@ def lora_toy(
     dtype: torch.dtype = torch.float32,
     trained_b: bool = False,
 ) -> PeftModel:
-    """A toy with LoRA of rank 4 and scaling 4; `trained_b` gives B (which starts at 0) values, so that A has a gradient at once."""
+    """A toy with LoRA of rank 4, scaling 4; `trained_b`: B does not start at 0, so that A has a gradient at once."""
     with torch.random.fork_rng():
         torch.manual_seed(seed + 1)
         model = get_peft_model(

@@ -48,7 +48,7 @@ def run(
     folder: Path, *others: TrainerCallback, callback: GradientNormCallback | None = None, **options: Any
 ) -> Trainer:
     return trainer(
-        lora_toy(), rows(24), folder / rundir.CHECKPOINTS,
+        lora_toy(), rows(28), folder / rundir.CHECKPOINTS,
         [callback or GradientNormCallback(folder, weight_every=4), *others],
         max_steps=14, save_strategy="steps", save_steps=5, train_sampling_strategy="random",
         lr_scheduler_type="cosine", **options,
@@ -95,6 +95,13 @@ def test_stopped_between_and_resumed_it_is_the_same_to_the_byte(tmp_path: Path, 
     found = GradientNormLog.load(tmp_path)
     assert found.steps == list(range(1, 8))
     assert found.weights.steps.tolist() == [4, 7]  # the last step's weights belong to a run that ends there
+    run(tmp_path).train(resume_from_checkpoint=True)
+    same(tmp_path, undisturbed)
+
+
+def test_stopped_after_its_last_step_and_resumed_it_is_the_same_to_the_byte(tmp_path: Path, undisturbed: Path) -> None:
+    run(tmp_path, Stop(14)).train()
+    (tmp_path / rundir.GRADIENT_SUMMARY).unlink()
     run(tmp_path).train(resume_from_checkpoint=True)
     same(tmp_path, undisturbed)
 

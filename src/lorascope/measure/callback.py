@@ -17,7 +17,7 @@ from transformers.trainer_callback import CallbackHandler
 from lorascope.errors import ConfigError, TrainingError
 from lorascope.measure import files, meter
 from lorascope.measure.conditions import check_loss, check_setting, trained_adapter
-from lorascope.measure.records import ABSENT, RUN_SCORES, Floats, GradientNormLog, gradient_unit, nonfinite, root
+from lorascope.measure.records import ABSENT, RUN_SCORES, Floats, GradientNormLog, nonfinite, root
 from lorascope.measure.scores import piece_norms, squares
 from lorascope.models.adapters import AdapterTensor, adapter_tensors
 
@@ -82,7 +82,7 @@ class GradientNormCallback(TrainerCallback):
     def latest(self) -> dict[str, float]:
         """The newest measurement: the loss if it was observed, and the gradient norm of each group that has one."""
         last = self.log.gradients.last()
-        units, sums = last.sums(gradient_unit("group"))
+        units, sums = last.sums("group")
         norms = {unit: float(root(sums[0, i])) for i, unit in enumerate(units) if len(last) and sums[0, i] != ABSENT}
         loss = [value for _, value in last.fact("loss")]
         return ({"loss": loss[0]} if loss else {}) | norms
@@ -107,6 +107,9 @@ class GradientNormCallback(TrainerCallback):
                 args.max_grad_norm,
             )
         self._begin(state)
+        off_cadence = self.weight_every == 0 or state.global_step % self.weight_every
+        if state.global_step >= state.max_steps and off_cadence:
+            self._measure_weights(state)  # stopped after its last step: no step will end, and `start` dropped the row
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -154,15 +157,14 @@ class GradientNormCallback(TrainerCallback):
             self._record(step, row)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Measure the weight side, with the weights that this step has made."""
-        last = state.global_step >= state.max_steps or control.should_training_stop
-        if last or (self.weight_every and state.global_step % self.weight_every == 0):
+        """Measure the weight side at its cadence, with the weights that this step has made."""
+        if self.weight_every and state.global_step % self.weight_every == 0:
             self._measure_weights(state)
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Measure the weight side of a training that stops early, before Trainer may load its best checkpoint."""
+        """Measure the weight side after the last step, before Trainer may put its best checkpoint in their place."""
         if control.should_training_stop:
             self._measure_weights(state)
 
@@ -259,9 +261,7 @@ class GradientNormCallback(TrainerCallback):
         handler = _callback_handler()
         if handler is None:
             names = ", ".join(CURVES.values())
-            logger.warning(
-                "this Trainer keeps its callbacks in another way: trackers may not show the curves %s", names
-            )
+            logger.warning("this Trainer keeps its callbacks elsewhere; trackers may not show the curves %s", names)
             return
         handler.callbacks.remove(self)
         handler.callbacks.insert(1, self)  # after DefaultFlowCallback, which decides what a step logs and saves

@@ -79,6 +79,7 @@ class Series:
         self.columns = tuple(columns)
         self._steps: list[int] = []
         self._rows: list[Floats] = []
+        self._layouts: dict[tuple[Level, str | None], _Layout] = {}
 
     def append(self, step: int, row: Floats) -> None:
         """Add the facts of one step: float64 (len(columns),), ABSENT where there is none."""
@@ -124,37 +125,75 @@ class Series:
     def since(self, start: int) -> Series:
         """The rows from row number `start` on."""
         part = Series(self.columns)
-        part._steps, part._rows = self._steps[start:], self._rows[start:]
+        part._steps, part._rows, part._layouts = self._steps[start:], self._rows[start:], self._layouts
         return part
 
-    def sums(self, unit_of: Callable[[Column], str | None], scale: Scale = "raw") -> tuple[list[str], Floats]:
-        """Sums of squares over the columns of each unit: unit names in column order, and (S, U) sums.
+    def sums(self, by: Level, matrix: str | None = None, scale: Scale = "raw") -> tuple[list[str], Floats]:
+        """Sums of squared gradients over the columns of each unit: the units' names, and (S, U) sums.
 
-        Columns whose unit is None are left out. A unit is ABSENT at a step where none of its facts is there, and NaN or
-        infinite where one of them is. rms divides by the numbers summed over, per_scaling each fact by scaling^2.
+        `matrix` keeps A or B. A unit is ABSENT at a step where none of its facts is there, and NaN or infinite where
+        one of them is. rms divides by the numbers summed over, per_scaling each fact by scaling^2.
         """
-        names = [unit_of(column) for column in self.columns]
-        units = list(dict.fromkeys(name for name in names if name is not None))
-        chosen = np.array([i for i, name in enumerate(names) if name is not None], dtype=np.int64)
-        number = np.array([units.index(name) for name in names if name is not None], dtype=np.int64)
-        numel = np.array([self.columns[i].numel for i in chosen], dtype=np.float64)
-        scaling = np.array([self.columns[i].scaling for i in chosen], dtype=np.float64)
-        out = np.empty((len(self), len(units)))
+        at = self._layout(by, matrix)
+        out = np.empty((len(self), len(at.units)))
         for i, row in enumerate(self._rows):
             # Row by row, column after column: the digits do not depend on how many rows are summed together, so a
             # table that grew line by line equals one that is written at once.
-            facts = row[chosen]
+            facts = row[at.columns]
             there = facts != ABSENT
             facts = np.where(there, facts, 0.0)
             if scale == "per_scaling":
-                facts = facts / scaling**2
-            out[i] = np.bincount(number, weights=facts, minlength=len(units))
+                facts = facts / at.scaling**2
+            out[i] = at.add(facts)
             if scale == "rms":
-                out[i] /= np.maximum(
-                    np.bincount(number, weights=np.where(there, numel, 0.0), minlength=len(units)), 1.0
-                )
-            out[i, np.bincount(number, weights=there, minlength=len(units)) == 0] = ABSENT
-        return units, out
+                out[i] /= np.maximum(at.add(np.where(there, at.numel, 0.0)), 1.0)
+            out[i, at.add(there) == 0] = ABSENT
+        return list(at.units), out
+
+    def parameters(self, by: Level, matrix: str | None = None) -> dict[str, int]:
+        """Number of parameters of each unit."""
+        at = self._layout(by, matrix)
+        return dict(zip(at.units, at.add(at.numel).astype(int).tolist(), strict=True))
+
+    def _layout(self, by: Level, matrix: str | None) -> _Layout:
+        if (by, matrix) not in self._layouts:
+            self._layouts[by, matrix] = _layout(self.columns, by, matrix)
+        return self._layouts[by, matrix]
+
+
+class _Layout(NamedTuple):
+    """Which columns make which unit. C columns, U units."""
+
+    units: tuple[str, ...]
+    columns: NDArray[np.int64]
+    """(C,) their places in a row"""
+    unit: NDArray[np.int64]
+    """(C,) the place of each one's unit in `units`"""
+    numel: Floats
+    scaling: Floats
+
+    def add(self, facts: Floats | NDArray[np.bool_]) -> Floats:
+        """(C,) -> (U,) sums."""
+        sums: Floats = np.bincount(self.unit, weights=facts, minlength=len(self.units)).astype(np.float64, copy=False)
+        return sums
+
+
+def _layout(columns: Sequence[Column], by: Level, matrix: str | None) -> _Layout:
+    unit_of, order = _LEVELS[by]
+    chosen = [(i, c) for i, c in enumerate(columns) if c.score == "grad_sq" and matrix in (None, c.matrix)]
+    chosen = [(i, c) for i, c in chosen if unit_of(c) is not None]
+    if order is not None:
+        chosen.sort(key=lambda pair: order(pair[1]))
+    names = [str(unit_of(c)) for _, c in chosen]
+    units = tuple(dict.fromkeys(names))
+    place = {name: i for i, name in enumerate(units)}
+    return _Layout(
+        units,
+        np.array([i for i, _ in chosen], dtype=np.int64),
+        np.array([place[name] for name in names], dtype=np.int64),
+        np.array([c.numel for _, c in chosen], dtype=np.float64),
+        np.array([c.scaling for _, c in chosen], dtype=np.float64),
+    )
 
 
 class GradientNormLog:
@@ -192,8 +231,7 @@ class GradientNormLog:
         """
         import pandas as pd
 
-        unit_of = gradient_unit(by, matrix)
-        units, sums = self.gradients.since(start).sums(unit_of, scale)
+        units, sums = self.gradients.since(start).sums(by, matrix, scale)
         frame = pd.DataFrame(root(sums), columns=units)
         frame.insert(0, "step", self.gradients.steps[start:])
         return frame
@@ -206,8 +244,8 @@ class GradientNormLog:
         import pandas as pd
 
         facts = self.gradients.since(start)
-        units, sums = facts.sums(gradient_unit("group"))
-        _, total = facts.sums(gradient_unit("total"))
+        units, sums = facts.sums("group")
+        _, total = facts.sums("total")
         columns = {name: root(sums[:, units.index(name)]) if name in units else np.nan for name in GROUP_COLUMNS}
         return pd.DataFrame({"step": facts.steps, **columns, "total": root(total[:, 0]) if units else np.nan})
 
@@ -216,9 +254,7 @@ class GradientNormLog:
 
         Only what has an adapter has a column; the encoder's layers of an encoder-decoder model begin with "encoder_".
         """
-        frame = self.norms("layer", start=start)
-        order = sorted((c for c in self.gradients.columns if layer_unit(c) in frame), key=_layer_order)
-        return frame[["step", *dict.fromkeys(str(layer_unit(column)) for column in order)]]
+        return self.norms("layer", start=start)
 
     def table(self) -> pd.DataFrame:
         """Everything, tidy: a row for each fact that is there, one column each for what it is about.
@@ -302,14 +338,7 @@ def nonfinite(facts: Floats) -> NDArray[np.bool_]:
     return ~np.isfinite(facts) & (facts != ABSENT)
 
 
-def gradient_unit(by: Level, matrix: str | None = None) -> Callable[[Column], str | None]:
-    """The unit of a gradient at a level, for `Series.sums`; None for every other fact, or for the other matrix."""
-    unit_of = _UNITS[by]
-    return lambda column: unit_of(column) if column.score == "grad_sq" and matrix in (None, column.matrix) else None
-
-
-def layer_unit(column: Column) -> str | None:
-    """The layer and group of a column as in layer_norms.csv, e.g. "layer_0_attention"; None outside the layers."""
+def _layer_unit(column: Column) -> str | None:
     if column.layer is None:
         return None
     return f"{'encoder_' if column.stack == 'encoder' else ''}layer_{column.layer}_{column.group}"
@@ -320,10 +349,11 @@ def _layer_order(column: Column) -> tuple[bool, int, str]:
     return column.stack != "encoder", column.layer or 0, column.group
 
 
-_UNITS: dict[Level, Callable[[Column], str | None]] = {
-    "total": lambda column: "total",
-    "group": lambda column: column.group,
-    "layer": layer_unit,
-    "projection": lambda column: column.projection,
-    "module": lambda column: column.module,
+_LEVELS: dict[Level, tuple[Callable[[Column], str | None], Callable[[Column], tuple[bool, int, str]] | None]] = {
+    "total": (lambda column: "total", None),
+    "group": (lambda column: column.group, None),
+    "layer": (_layer_unit, _layer_order),
+    "projection": (lambda column: column.projection, None),
+    "module": (lambda column: column.module, None),
 }
+"""Level -> (unit of a column, None where it has none; order of the columns, None as they are)."""

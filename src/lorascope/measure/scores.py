@@ -28,7 +28,7 @@ def piece_norms(tensors: Sequence[Tensor | None]) -> tuple[Tensor, list[int]]:
     for i, tensor in enumerate(tensors):
         if tensor is None:
             continue
-        sharded = hasattr(tensor, "full_tensor")
+        sharded = hasattr(type(tensor), "full_tensor")  # asking the tensor itself is slow where it has none
         # An accelerator adds up in a tree, which is exact enough; a sharded tensor must not be cut by hand.
         whole = sharded or tensor.device.type != "cpu" or tensor.numel() <= PIECE
         pieces = [tensor] if whole else list(tensor.reshape(-1).split(PIECE))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lorascope.measure.records import ABSENT, Floats, GradientNormLog, Level, Scale, Series, gradient_unit, root
+from lorascope.measure.records import ABSENT, Floats, GradientNormLog, Level, Scale, Series, root
 
 SCALES: dict[str, Scale] = {"norm": "raw", "rms": "rms", "per_scaling": "per_scaling"}
 """Names in the summary: L2 norm; root mean square per parameter; L2 norm with alpha / r taken out."""
@@ -71,18 +71,13 @@ def stats(steps: NDArray[np.int64], values: Floats) -> dict[str, float | int | N
 
 def _stats(series: Series, by: Level, matrix: str | None = None, scale: Scale = "raw") -> dict[str, Any]:
     """Statistics of the gradient norm of each unit."""
-    units, sums = series.sums(gradient_unit(by, matrix), scale)
+    units, sums = series.sums(by, matrix, scale)
     return {unit: stats(series.steps, root(sums[:, i])) for i, unit in enumerate(units)}
 
 
 def _described(series: Series, by: Level, matrix: str | None = None) -> dict[str, Any]:
     """Number of parameters and statistics at every scale, for each unit."""
-    unit_of = gradient_unit(by, matrix)
-    out: dict[str, Any] = {}
-    for column in series.columns:
-        unit = unit_of(column)
-        if unit is not None:
-            out.setdefault(unit, {"parameters": 0})["parameters"] += column.numel
+    out: dict[str, Any] = {unit: {"parameters": count} for unit, count in series.parameters(by, matrix).items()}
     for name, scale in SCALES.items():
         for unit, numbers in _stats(series, by, matrix, scale).items():
             out[unit][name] = numbers
