@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from lorascope.cli_options import Option, Verb
+from lorascope.config.phases import STRATEGIES
 from lorascope.errors import ConfigError, near
 
 
@@ -170,8 +171,6 @@ def _check_arguments(
 
 # ---- the arrow that the shell took ----------------------------------------------------------------------------------
 
-_STRATEGIES = ("both-mlp-attn", "attn-mlp-both", "both-mlp-both", "early-late")
-
 
 def _refuse_cut_arrow(argv: Sequence[str]) -> None:
     """Explain what a shell makes of `--phase_strategy both->mlp->attn`: `both-`, and files named mlp- and attn."""
@@ -181,7 +180,7 @@ def _refuse_cut_arrow(argv: Sequence[str]) -> None:
         value = word.partition("=")[2] if "=" in word else following
         if not value.endswith("-"):
             continue
-        begun = [s for s in _STRATEGIES if s.startswith(value)] or list(_STRATEGIES)
+        begun = [s for s in STRATEGIES if s.startswith(value)] or list(STRATEGIES)
         made = {s: _stray_files(s.removeprefix(value).split("-")) for s in begun}
         likely = max(begun, key=lambda s: len(made[s]))
         files = [f'"{name}"' for name in made[likely]]

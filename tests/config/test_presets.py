@@ -9,16 +9,19 @@ from lorascope.config.presets import PRESETS
 
 def test_there_is_a_preset_for_every_task_and_placement():
     assert set(PRESETS) == {
-        f"{task}_{part}" for task in ("e2e", "samsum", "wikisql", "mnli") for part in ("attention", "mlp", "both")
+        f"{task}_{part}"
+        for task in ("e2e", "samsum", "wikisql", "mnli")
+        for part in ("attention", "mlp", "both", "dynamic")
     }
 
 
-def test_a_preset_differs_from_the_built_in_values_only_in_task_and_target():
+def test_a_preset_differs_from_the_built_in_values_only_in_task_target_and_phases():
     tasks = {"e2e": "e2e_nlg", "samsum": "samsum", "wikisql": "wikisql", "mnli": "multi_nli"}
-    targets = {"attention": "attention_only", "mlp": "mlp_only", "both": "both"}
+    targets = {"attention": "attention_only", "mlp": "mlp_only", "both": "both", "dynamic": "both"}
     for name, preset in PRESETS.items():
         task, part = name.split("_")
-        same = resolve({"dataset": tasks[task], "target": targets[part]}).config
+        phases = {"dynamic_lora": True, "phase_strategy": "both-mlp-attn"} if part == "dynamic" else {}
+        same = resolve({"dataset": tasks[task], "target": targets[part], **phases}).config
         assert preset() == same
         assert isinstance(preset(), ExperimentConfig)
         assert preset.__doc__

@@ -8,7 +8,7 @@ _lorascope() {
     else
         case $prev in
             --color) words="auto always never" ;;
-            --preset) words="e2e_attention e2e_mlp e2e_both samsum_attention samsum_mlp samsum_both wikisql_attention wikisql_mlp wikisql_both mnli_attention mnli_mlp mnli_both" ;;
+            --preset) words="e2e_attention e2e_mlp e2e_both e2e_dynamic samsum_attention samsum_mlp samsum_both samsum_dynamic wikisql_attention wikisql_mlp wikisql_both wikisql_dynamic mnli_attention mnli_mlp mnli_both mnli_dynamic" ;;
             --dtype) words="auto float32 bfloat16 float16" ;;
             --target) words="attention_only attention_qv mlp_only both all" ;;
             --dataset) words="e2e_nlg samsum wikisql multi_nli" ;;

@@ -13,7 +13,7 @@ complete -c lorascope -n '__fish_seen_subcommand_from ls' -l json
 complete -c lorascope -n '__fish_seen_subcommand_from ls' -l color -r -f -a 'auto always never'
 complete -c lorascope -n '__fish_seen_subcommand_from compare' -l json
 complete -c lorascope -n '__fish_seen_subcommand_from compare' -l color -r -f -a 'auto always never'
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l preset -r -f -a 'e2e_attention e2e_mlp e2e_both samsum_attention samsum_mlp samsum_both wikisql_attention wikisql_mlp wikisql_both mnli_attention mnli_mlp mnli_both'
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l preset -r -f -a 'e2e_attention e2e_mlp e2e_both e2e_dynamic samsum_attention samsum_mlp samsum_both samsum_dynamic wikisql_attention wikisql_mlp wikisql_both wikisql_dynamic mnli_attention mnli_mlp mnli_both mnli_dynamic'
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l config -r
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l plan
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l batch
@@ -106,7 +106,7 @@ complete -c lorascope -n '__fish_seen_subcommand_from quickstart' -s q -l quiet
 complete -c lorascope -n '__fish_seen_subcommand_from quickstart' -s v -l verbose
 complete -c lorascope -n '__fish_seen_subcommand_from quickstart' -l color -r -f -a 'auto always never'
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l list
-complete -c lorascope -n '__fish_seen_subcommand_from check' -l preset -r -f -a 'e2e_attention e2e_mlp e2e_both samsum_attention samsum_mlp samsum_both wikisql_attention wikisql_mlp wikisql_both mnli_attention mnli_mlp mnli_both'
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l preset -r -f -a 'e2e_attention e2e_mlp e2e_both e2e_dynamic samsum_attention samsum_mlp samsum_both samsum_dynamic wikisql_attention wikisql_mlp wikisql_both wikisql_dynamic mnli_attention mnli_mlp mnli_both mnli_dynamic'
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l config -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l model -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l dtype -r -f -a 'auto float32 bfloat16 float16'

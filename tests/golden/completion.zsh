@@ -18,7 +18,7 @@ _lorascope() {
     fi
     case $words[CURRENT-1] in
         --color) compadd -- auto always never; return ;;
-        --preset) compadd -- e2e_attention e2e_mlp e2e_both samsum_attention samsum_mlp samsum_both wikisql_attention wikisql_mlp wikisql_both mnli_attention mnli_mlp mnli_both; return ;;
+        --preset) compadd -- e2e_attention e2e_mlp e2e_both e2e_dynamic samsum_attention samsum_mlp samsum_both samsum_dynamic wikisql_attention wikisql_mlp wikisql_both wikisql_dynamic mnli_attention mnli_mlp mnli_both mnli_dynamic; return ;;
         --dtype) compadd -- auto float32 bfloat16 float16; return ;;
         --target) compadd -- attention_only attention_qv mlp_only both all; return ;;
         --dataset) compadd -- e2e_nlg samsum wikisql multi_nli; return ;;

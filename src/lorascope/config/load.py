@@ -128,6 +128,8 @@ def _wrong_value(where: str, text: str, setting: Setting, rule: str) -> ConfigEr
     tries = [f"--{setting.flag} {example}"] if example is not None else []
     if setting.kind is bool:
         tries = [f"--{setting.flag}", f"--no_{setting.flag}"]
+    if setting.kind is tuple:
+        tries = []
     return ConfigError("config-value", f"{where} got {text!r}; it takes {rule}", *tries)
 
 
@@ -234,6 +236,9 @@ def _put(values: Values, setting: Setting, node: yaml.Node, key: yaml.Node, name
             raise _wrong_value(f"{where}  {setting.path}", "null", setting, setting.rule)
         values[setting.path] = (None, where)
         return
+    if setting.kind is tuple and isinstance(node, yaml.SequenceNode):
+        values[setting.path] = (_plain(node, name), where)
+        return
     text = _scalar(node, f"{where}  {setting.path}")
     quoted = isinstance(node, yaml.ScalarNode) and node.style is not None
     try:
@@ -251,6 +256,18 @@ def _scalar(node: yaml.Node, where: str) -> str:
     text: str = node.value
     # JSON escapes an emoji as two halves, which YAML leaves apart.
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+
+
+def _plain(node: yaml.Node, name: str) -> Any:
+    """Lists, mappings, whole numbers, texts and null as Python has them; the setting checks what they must be."""
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item, name) for item in node.value]
+    if isinstance(node, yaml.MappingNode):
+        return {key.value.replace("-", "_"): _plain(value, name) for key, value in _items(node, name, "")}
+    if _is_null(node):
+        return None
+    text = _scalar(node, f"{name}:{_line(node)}")
+    return int(text) if isinstance(node, yaml.ScalarNode) and node.style is None and text.isdecimal() else text
 
 
 def _is_null(node: yaml.Node) -> bool:

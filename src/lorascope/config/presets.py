@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from lorascope.config.experiment import DatasetType, ExperimentConfig, Target
+from lorascope.config.experiment import DatasetType, DynamicLoRAConfig, ExperimentConfig, Target
 
 
 def e2e_attention() -> ExperimentConfig:
@@ -26,6 +26,11 @@ def e2e_both() -> ExperimentConfig:
     return _with(DatasetType.E2E_NLG, "both")
 
 
+def e2e_dynamic() -> ExperimentConfig:
+    """E2E NLG, attention and MLP in phases: both, MLP, attention."""
+    return _in_phases(e2e_both())
+
+
 def samsum_attention() -> ExperimentConfig:
     """SAMSum, attention only."""
     return _with(DatasetType.SAMSUM, "attention_only")
@@ -39,6 +44,11 @@ def samsum_mlp() -> ExperimentConfig:
 def samsum_both() -> ExperimentConfig:
     """SAMSum, attention and MLP."""
     return _with(DatasetType.SAMSUM, "both")
+
+
+def samsum_dynamic() -> ExperimentConfig:
+    """SAMSum, attention and MLP in phases: both, MLP, attention."""
+    return _in_phases(samsum_both())
 
 
 def wikisql_attention() -> ExperimentConfig:
@@ -56,6 +66,11 @@ def wikisql_both() -> ExperimentConfig:
     return _with(DatasetType.WIKISQL, "both")
 
 
+def wikisql_dynamic() -> ExperimentConfig:
+    """WikiSQL, attention and MLP in phases: both, MLP, attention."""
+    return _in_phases(wikisql_both())
+
+
 def mnli_attention() -> ExperimentConfig:
     """Multi-NLI, attention only."""
     return _with(DatasetType.MULTI_NLI, "attention_only")
@@ -71,13 +86,18 @@ def mnli_both() -> ExperimentConfig:
     return _with(DatasetType.MULTI_NLI, "both")
 
 
+def mnli_dynamic() -> ExperimentConfig:
+    """Multi-NLI, attention and MLP in phases: both, MLP, attention."""
+    return _in_phases(mnli_both())
+
+
 PRESETS: dict[str, Callable[[], ExperimentConfig]] = {
     preset.__name__: preset
     for preset in (
-        e2e_attention, e2e_mlp, e2e_both,
-        samsum_attention, samsum_mlp, samsum_both,
-        wikisql_attention, wikisql_mlp, wikisql_both,
-        mnli_attention, mnli_mlp, mnli_both,
+        e2e_attention, e2e_mlp, e2e_both, e2e_dynamic,
+        samsum_attention, samsum_mlp, samsum_both, samsum_dynamic,
+        wikisql_attention, wikisql_mlp, wikisql_both, wikisql_dynamic,
+        mnli_attention, mnli_mlp, mnli_both, mnli_dynamic,
     )
 }  # fmt: skip
 
@@ -85,3 +105,7 @@ PRESETS: dict[str, Callable[[], ExperimentConfig]] = {
 def _with(dataset: DatasetType, target: Target) -> ExperimentConfig:
     base = e2e_attention()
     return replace(base, data=replace(base.data, dataset=dataset.value), lora=replace(base.lora, target=target))
+
+
+def _in_phases(base: ExperimentConfig) -> ExperimentConfig:
+    return replace(base, dynamic_lora=DynamicLoRAConfig(enabled=True, phase_strategy="both-mlp-attn"))

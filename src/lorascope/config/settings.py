@@ -30,7 +30,7 @@ class Setting:
     flag: str
     """Name of the flag, without dashes, and of the key in a flat file."""
     kind: type
-    """str, int, float or bool."""
+    """str, int, float or bool; tuple for a list, which is written in files only and has no flag."""
     optional: bool
     """None is allowed."""
     choices: tuple[str, ...]
@@ -49,7 +49,7 @@ class Setting:
         rule = (
             f"one of {', '.join(self.choices)}"
             if self.choices
-            else {str: "text", int: "a whole number", float: "a number", bool: "yes or no"}[self.kind]
+            else {str: "text", int: "a whole number", float: "a number", bool: "yes or no", tuple: "a list"}[self.kind]
         )
         return f"{rule}, or none" if self.optional else rule
 
@@ -99,6 +99,8 @@ def read(setting: Setting, text: str, *, quoted: bool = False) -> Any:
             return _whole(word)
         if setting.kind is float:
             return float(word)
+        if setting.kind is tuple:
+            raise ValueError
     except (KeyError, ValueError, OverflowError):
         raise ValueError(setting.rule) from None
     return text
@@ -157,7 +159,7 @@ def _rows(section: str, cls: type) -> list[Setting]:
                 section=section,
                 name=field.name,
                 flag=FLAG_NAMES.get((section, field.name), field.name),
-                kind=str if literal else kind,
+                kind=str if literal else typing.get_origin(kind) or kind,
                 optional=types.NoneType in members,
                 choices=typing.get_args(kind) if literal else (),
                 default=field.default,
