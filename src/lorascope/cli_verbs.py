@@ -152,10 +152,10 @@ def _list_settings(console: Console) -> Any:
     from lorascope.config.settings import settings, words
 
     rows = [
-        (s.path, "-" if s.kind is tuple else f"--{s.flag}", s.rule, "none" if s.default is None else str(s.default))
+        (s.path, "-" if s.kind is tuple else f"--{s.flag}", "none" if s.default is None else str(s.default), s.rule)
         for s in settings()
     ]
-    console.table(["setting", "flag", "takes", "built in"], rows)
+    console.table(["setting", "flag", "built in", "takes"], rows)
     console.next("lorascope run --help", "lorascope check run.yaml")
     return [
         {"path": s.path, "flag": s.flag, "takes": s.rule, "default": s.default, "help": words()[s.path]}
