@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Literal
 
 from lorascope.config.experiment import DatasetType
+from lorascope.config.phases import STRATEGIES
 from lorascope.config.presets import PRESETS
 from lorascope.config.settings import Setting, settings, words
 
@@ -96,8 +97,11 @@ def _setting_option(s: Setting) -> Option:
         return Option(flag=s.flag, kind="pair", group=group, setting=s)
     return Option(
         flag=s.flag, kind="value", group=group, metavar=_metavar(s), setting=s, choices=s.choices,
-        suggestions=tuple(task.value for task in DatasetType) if s.flag == "dataset" else (),
+        suggestions=_SUGGESTIONS.get(s.flag, ()),
     )  # fmt: skip
+
+
+_SUGGESTIONS = {"dataset": tuple(task.value for task in DatasetType), "phase_strategy": STRATEGIES}
 
 
 def _metavar(s: Setting) -> str:

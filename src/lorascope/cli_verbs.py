@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from lorascope.runs import rundir
 def run(given: Given, console: Console) -> Any:
     """`lorascope run`: one run, all presets (--batch), a plan (--plan), or a comparison (--compare)."""
     if given.get("compare"):
+        _refuse_beside("compare", given, set(given.values) - {"compare", "json", "color"})
         from lorascope.cli_look import side_by_side
 
         return side_by_side(given.get("compare"), console)
@@ -94,11 +96,15 @@ def _run_one(resolved: Resolved, given: Given, console: Console, resume: Path | 
     )
 
 
+def _refuse_beside(flag: str, given: Given, others: Iterable[str]) -> None:
+    for other in sorted(others):
+        if other in given.values:
+            raise ConfigError("flags-exclude", f"--{flag} and --{other} exclude each other", "leave one of them out")
+
+
 def _resume(given: Given, console: Console) -> Any:
     """Go on with a run: its own configuration; flags beside it may repeat it, not change it."""
-    for other in ("batch", "overwrite", "plan"):
-        if given.get(other):
-            raise ConfigError("flags-exclude", f"--resume and --{other} exclude each other", "leave one of them out")
+    _refuse_beside("resume", given, ("batch", "overwrite", "plan"))
     folder = Path(given.get("resume"))
     if rundir.state(folder) not in ("unfinished", "finished"):
         raise RunError("no-run", f"{folder} holds no run to resume", "lorascope ls runs")
@@ -108,9 +114,7 @@ def _resume(given: Given, console: Console) -> Any:
 
 def _batch(given: Given, console: Console) -> Any:
     """Every preset with the same flags over it; one that fails does not stop the others."""
-    for other in ("preset", "experiment_name"):
-        if given.get(other):
-            raise ConfigError("flags-exclude", f"--batch and --{other} exclude each other", "leave one of them out")
+    _refuse_beside("batch", given, ("preset", "experiment_name"))
     runs = {name: _resolved(given, console, name) for name in PRESETS}
     if given.get("plan"):
         return _plan(list(runs.values()), console)

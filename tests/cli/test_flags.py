@@ -95,7 +95,13 @@ def test_a_failed_run_of_a_batch_does_not_stop_the_others_and_is_named(runs, lor
 
 
 @pytest.mark.parametrize(
-    "line", ["--batch --preset e2e_mlp", "--batch --experiment_name x", "--resume results/x --overwrite"]
+    "line",
+    [
+        "--batch --preset e2e_mlp",
+        "--batch --experiment_name x",
+        "--resume results/x --overwrite",
+        "--compare a b --r 4",
+    ],
 )
 def test_flags_that_exclude_each_other_say_so(runs, lorascope, line):
     shown = lorascope(line)

@@ -14,6 +14,7 @@ _lorascope() {
             --dataset) words="e2e_nlg samsum wikisql multi_nli" ;;
             --data_source) words="auto local" ;;
             --loss_on) words="answer all" ;;
+            --phase_strategy) words="both-mlp-attn attn-mlp-both both-mlp-both early-late" ;;
             --split) words="train validation test" ;;
         esac
         if [[ -z $words ]]; then

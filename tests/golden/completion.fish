@@ -68,7 +68,7 @@ complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate qu
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l no_samples
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l dynamic_lora
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l no_dynamic_lora
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l phase_strategy -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l phase_strategy -r -f -a 'both-mlp-attn attn-mlp-both both-mlp-both early-late'
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l phase1_end -r
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l phase2_end -r
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l experiment_name -r
@@ -156,7 +156,7 @@ complete -c lorascope -n '__fish_seen_subcommand_from check' -l samples
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l no_samples
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l dynamic_lora
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l no_dynamic_lora
-complete -c lorascope -n '__fish_seen_subcommand_from check' -l phase_strategy -r
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l phase_strategy -r -f -a 'both-mlp-attn attn-mlp-both both-mlp-both early-late'
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l phase1_end -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l phase2_end -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l experiment_name -r

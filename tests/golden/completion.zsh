@@ -24,6 +24,7 @@ _lorascope() {
         --dataset) compadd -- e2e_nlg samsum wikisql multi_nli; return ;;
         --data_source) compadd -- auto local; return ;;
         --loss_on) compadd -- answer all; return ;;
+        --phase_strategy) compadd -- both-mlp-attn attn-mlp-both both-mlp-both early-late; return ;;
         --split) compadd -- train validation test; return ;;
     esac
     [[ $verb == -* ]] && verb=run
