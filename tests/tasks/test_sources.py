@@ -304,9 +304,10 @@ def test_a_file_for_a_folder_is_met_with_its_folder(official_files: Path) -> Non
 
 
 def test_the_folder_above_is_met_with_the_one_that_holds_the_file(official_files: Path) -> None:
+    (official_files / "samsum").rename(official_files / "chats")
     with pytest.raises(DataError, match=r"has no train\.json") as caught:
         load_rows(TASKS["samsum"], DataConfig(dataset="samsum", data_dir=str(official_files)), "train")
-    assert caught.value.tries == (f"--data_dir {official_files / 'samsum'}",)
+    assert caught.value.tries == (f"--data_dir {official_files / 'chats'}",)
 
 
 def test_another_tasks_folder_is_refused_with_what_it_holds(official_files: Path) -> None:
@@ -349,3 +350,12 @@ def test_rows_stay_as_the_file_has_them(official_files: Path) -> None:
         "table": {key: official.TABLES[1][key] for key in ("header", "types", "rows")},
     }
     assert json.dumps(load(official_files, "samsum").rows[0]["dialogue"]) == '"Ann: cake?\\r\\nBob: yes!"'
+
+
+def test_a_folder_of_all_tasks_is_entered_by_the_tasks_name(tmp_path):
+    inner = tmp_path / "e2e_nlg"
+    inner.mkdir()
+    (inner / "trainset.csv").write_text("mr,ref\nname[A],A is here.\n", encoding="utf-8")
+    outer = load_rows(TASKS["e2e_nlg"], DataConfig(data_dir=str(tmp_path)), "train")
+    assert outer == load_rows(TASKS["e2e_nlg"], DataConfig(data_dir=str(inner)), "train")
+    assert len(outer.rows) == 1

@@ -123,8 +123,8 @@ class TrainingConfig:
     """Peak learning rate [the seed's; models below 100 M parameters want more]."""
     lr_scheduler: str = "cosine"
     """Learning-rate schedule, as in Transformers [the seed's]."""
-    warmup_steps: int = 10
-    """Steps of linear warm-up [a tenth of the default run]."""
+    warmup_steps: int | None = None
+    """Steps of linear warm-up [a tenth of max_steps]."""
     optim: str = "adamw_torch_fused"
     """Optimizer, as in Transformers [its default]."""
     weight_decay: float = 0.01
@@ -149,7 +149,7 @@ class TrainingConfig:
             if getattr(self, name) is not None:
                 _positive(self, name)
         _require(math.isfinite(self.lr) and self.lr > 0, "lr", "positive", self.lr)
-        _require(0 <= self.warmup_steps <= self.max_steps, "warmup_steps", "between 0 and max_steps", self.warmup_steps)
+        _require(0 <= self.warm_up <= self.max_steps, "warmup_steps", "between 0 and max_steps", self.warmup_steps)
         _require(
             math.isfinite(self.weight_decay) and self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay
         )
@@ -171,6 +171,11 @@ class TrainingConfig:
         )
 
     @property
+    def warm_up(self) -> int:
+        """Steps of linear warm-up."""
+        return self.max_steps // 10 if self.warmup_steps is None else self.warmup_steps
+
+    @property
     def validate_every(self) -> int:
         """Steps between two validation losses."""
         return self.eval_every or max(1, self.max_steps // 10)
@@ -190,7 +195,7 @@ class DataConfig:
     data_source: Literal["auto", "local"] = "auto"
     """Where rows come from: local is --data_dir; auto takes the first source that is there."""
     data_dir: str | None = None
-    """Folder with the task's official files."""
+    """Folder with the task's official files, or with a folder of the task's name that holds them."""
     num_samples: int = 2000
     """Training rows drawn before the validation split; 0 is all [the default 100 steps see no row twice]."""
     validation_split: float = 0.1

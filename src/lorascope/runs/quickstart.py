@@ -48,7 +48,7 @@ def _config(home: Path, output_dir: str) -> ExperimentConfig:
     return ExperimentConfig(
         model=ModelConfig(model_id=str(home / "base")),
         lora=LoRAConfig(target="both", r=8, lora_alpha=16, lora_dropout=0.0),
-        training=TrainingConfig(batch_size=8, grad_accum=1, max_steps=200, lr=1e-2, warmup_steps=20, seed=0),
+        training=TrainingConfig(batch_size=8, grad_accum=1, max_steps=200, lr=1e-2, seed=0),
         data=DataConfig(
             dataset="e2e_nlg", data_dir=str(home / "data"), num_samples=0, validation_split=0.05, max_length=256
         ),

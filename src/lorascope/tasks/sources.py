@@ -42,6 +42,8 @@ def load_rows(task: Task, data: DataConfig, split: str) -> Loaded:
     folder = Path(data.data_dir).expanduser()
     try:
         _check_folder(folder)
+        if (folder / task.name).is_dir():  # a folder with a folder for every task, so that --batch needs one flag
+            folder = folder / task.name
         reading = task.read(folder, split)
     except OSError as error:
         reason = error.strerror or str(error)
