@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -142,7 +143,10 @@ def show_run(
     if results["warnings"]:
         console.note(f"{results['warnings']} warnings of other libraries are in {folder / rundir.LOG}")
     console.saved(folder)
-    console.next(f"lorascope compare {folder} OTHER_RUN", f"lorascope evaluate {folder} --eval_samples 0")
+    console.next(
+        shlex.join(["lorascope", "evaluate", str(folder), "--eval_samples", "0"]),
+        shlex.join(["lorascope", "ls", "runs", "--output_dir", str(folder.parent)]),
+    )
 
 
 def _gradient_row(group: str, entry: Mapping[str, Any], weights: Mapping[str, Any] | None) -> Sequence[object]:
