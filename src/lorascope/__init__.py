@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _HOME = {
     "DataConfig": "lorascope.config.experiment",
     "DatasetType": "lorascope.config.experiment",
+    "DynamicLoRACallback": "lorascope.training.switching",
     "DynamicLoRAConfig": "lorascope.config.experiment",
     "EvaluationConfig": "lorascope.config.experiment",
     "ExperimentConfig": "lorascope.config.experiment",

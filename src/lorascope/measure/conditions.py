@@ -28,6 +28,11 @@ def check_setting(args: TrainingArguments, accelerator: AcceleratorState) -> Non
             "DeepSpeed keeps and clips the gradients itself, so they cannot be measured before clipping",
             "train without deepspeed, with DDP or FSDP2 (accelerate launch)",
         )
+    check_sharding(args, accelerator)
+
+
+def check_sharding(args: TrainingArguments, accelerator: AcceleratorState) -> None:
+    """Raise ConfigError where FSDP is asked for and does not run, or runs without parameters of their own."""
     sharded = accelerator.distributed_type == DistributedType.FSDP
     if args.fsdp and not sharded:
         raise ConfigError(
@@ -73,7 +78,7 @@ def trained_adapter(model: Any) -> str:
     if not configs:
         raise ModelError(
             "no-adapter",
-            f"{type(model).__name__} has no LoRA adapter to measure",
+            f"{type(model).__name__} has no LoRA adapter",
             "get_peft_model(model, LoraConfig(...))",
         )
     active = model.active_adapters
@@ -81,7 +86,7 @@ def trained_adapter(model: Any) -> str:
     if len(names) != 1:
         raise ModelError(
             "adapters",
-            f"one adapter at a time can be measured, active are {', '.join(names)}",
+            f"one adapter can be trained at a time, active are {', '.join(names)}",
             "model.set_adapter(NAME)",
         )
     kind = getattr(configs[names[0]].peft_type, "value", configs[names[0]].peft_type)

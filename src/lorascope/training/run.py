@@ -25,7 +25,9 @@ from lorascope.models.adapters import AdaptedModel
 from lorascope.models.base import BaseModel
 from lorascope.tasks.base import Example, Task
 from lorascope.training.batching import Encoded, collate, encode, refuse_too_few
+from lorascope.training.phases import depth, plan_phases
 from lorascope.training.stopping import RunFlow
+from lorascope.training.switching import DynamicLoRACallback
 from lorascope.training.trainer import ExperimentTrainer
 
 
@@ -82,7 +84,7 @@ def training_arguments(
         max_steps=t.max_steps,
         learning_rate=t.lr,
         lr_scheduler_type=t.lr_scheduler,
-        warmup_steps=t.warmup_steps,
+        warmup_steps=t.warm_up,
         optim=t.optim,
         weight_decay=t.weight_decay,
         max_grad_norm=t.max_grad_norm,
@@ -146,6 +148,7 @@ def build_trainer(
 ) -> tuple[ExperimentTrainer, RunFlow]:
     """The trainer of a run, and the switch that stops it."""
     flow = RunFlow()
+    phases = plan_phases(config, depth(adapted.modules))
     pad = adapted.tokenizer.pad_token_id
     trainer = ExperimentTrainer(
         model=adapted.model,
@@ -160,7 +163,7 @@ def build_trainer(
             weight_every=config.gradient_analysis.weight_every,
             layer_norm=config.gradient_analysis.layer_norm,
         ),
-        callbacks=[flow],
+        callbacks=[flow, *([DynamicLoRACallback(phases)] if phases else [])],
         loss_on=config.data.loss_on,
         pad_id=pad,
     )
