@@ -149,6 +149,7 @@ class TrainingConfig:
             if getattr(self, name) is not None:
                 _positive(self, name)
         _require(math.isfinite(self.lr) and self.lr > 0, "lr", "positive", self.lr)
+        _require(0 <= self.seed < 2**32, "seed", "between 0 and 2^32 - 1", self.seed)
         _require(0 <= self.warm_up <= self.max_steps, "warmup_steps", "between 0 and max_steps", self.warmup_steps)
         _require(
             math.isfinite(self.weight_decay) and self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay

@@ -72,16 +72,9 @@ def evaluate_examples(
     config = config or EvaluationConfig()
     max_new_tokens = config.max_new_tokens or task.max_new_tokens
     max_length = max_length or task.max_length
-    max_prompt = max_length
     window = context_length(base_of(model).config)
-    if window is not None:
-        max_length, max_prompt = min(max_length, window), min(max_prompt, window - max_new_tokens)
-        if max_prompt < 1:
-            raise ConfigError(
-                "too-long",
-                f"max_new_tokens {max_new_tokens} leaves no room for a prompt in the model's context of {window}",
-                f"--max_new_tokens {max(1, window // 4)}",
-            )
+    max_prompt = longest_prompt(max_length, max_new_tokens, window)
+    max_length = min(max_length, window or max_length)
     with _bar(console, len(data.examples), "loss") as bar:
         loss = _loss(model, tokenizer, data.examples, max_length, config.eval_batch_size, bar)
     with _bar(console, len(data.examples), "answers") as bar:
@@ -113,6 +106,19 @@ def evaluate_examples(
         },
     }
     return assemble(task, data, predictions, settings=settings, tallies=[loss])
+
+
+def longest_prompt(max_length: int, max_new_tokens: int, window: int | None) -> int:
+    """Most tokens of a prompt to be answered in a context of `window`. Errors: ConfigError where there is no room."""
+    if window is None:
+        return max_length
+    if max_new_tokens >= window:
+        raise ConfigError(
+            "too-long",
+            f"max_new_tokens {max_new_tokens} leaves no room for a prompt in the model's context of {window}",
+            f"--max_new_tokens {max(1, window // 4)}",
+        )
+    return min(max_length, window - max_new_tokens)
 
 
 def _loss(
