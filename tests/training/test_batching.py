@@ -51,7 +51,7 @@ def test_the_loss_covers_exactly_answer_and_end_of_sequence(prompt, target, bos,
 
 def test_a_tokenizer_that_closes_every_text_does_not_close_the_prompt():
     tokenizer = toy_tokenizer()
-    closing = lambda text: {"input_ids": [*tokenizer(text)["input_ids"], EOS]}  # noqa: E731 (a stand-in tokenizer)
+    closing = lambda text, **options: {"input_ids": [*tokenizer(text)["input_ids"], EOS]}  # noqa: E731 (a stand-in tokenizer)
     closing.eos_token_id = EOS
     assert encode_prompt("ab", closing) == tokenizer("ab")["input_ids"]
 

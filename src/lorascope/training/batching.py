@@ -40,7 +40,8 @@ class Encoded:
 
 def encode_prompt(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Ids of a prompt as the model sees it: with the tokenizer's beginning of sequence, without its end."""
-    ids: list[int] = tokenizer(prompt)["input_ids"]
+    # verbose: a prompt is cut to fit only after this, so the warning that it is too long would be untrue
+    ids: list[int] = tokenizer(prompt, verbose=False)["input_ids"]
     if ids and ids[-1] == tokenizer.eos_token_id:  # T5-like templates and add_eos_token=True close every text
         ids = ids[:-1]
     return ids
