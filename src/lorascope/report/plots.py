@@ -178,9 +178,10 @@ def layer_comparison(raw: pd.DataFrame, rms: pd.DataFrame, *, title: str) -> Fig
             ax.set_xlabel("half of the adapted layers", labelpad=21)
             style.value_axis(ax, np.append(view["mean"] + view["std"].fillna(0.0), 0.0), QUANTITIES[quantity].axis)
             ax.set_title(QUANTITIES[quantity].title)
-        steps, left_out = int(raw["steps"].max()), int(raw["nonfinite"].max())
-        notes = [
-            f"Bars: mean over {steps:,} measured step{'s' * (steps != 1)}",
+        fewest, steps, left_out = int(raw["steps"].min()), int(raw["steps"].max()), int(raw["nonfinite"].max())
+        measured = f"{steps:,} measured step{'s' * (steps != 1)}"
+        notes = [  # phases train the halves at different steps
+            f"Bars: mean over {measured if fewest == steps else 'the steps at which each trained'}",
             "Whiskers: one standard deviation over steps (spread, not an interval of the mean)" if steps > 1 else "",
             f"Left out: {left_out} with a value that is infinite or not a number" if left_out else "",
         ]

@@ -122,6 +122,9 @@ def show_run(
         ],
         [_gradient_row(group, entry, gradients["weights"]) for group, entry in gradients["groups"].items()],
     )
+    if results["phases"]:
+        updates = ", ".join(f"{GROUP_WORDS[group]} {steps:,}" for group, steps in results["active_steps"].items())
+        console.out(f"updates of a module, of {results['steps']:,} in all: {updates}")
     console.out("means over steps of one seed: a description of this run, no verdict on attention against MLP")
     if gradients["nonfinite_steps"]:
         console.warn(

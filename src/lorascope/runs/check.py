@@ -16,6 +16,8 @@ from lorascope.report.terminal import Console
 from lorascope.runs.logs import captured
 from lorascope.tasks import TASKS
 from lorascope.tasks.split import load_evaluation, load_training
+from lorascope.training.choices import check_choices
+from lorascope.training.phases import depth, draw_phases, plan_phases
 from lorascope.training.run import prepare
 
 
@@ -25,7 +27,10 @@ def check(config: ExperimentConfig, console: Console) -> dict[str, Any]:
         base = load_config_only(config.model)
         modules = find_modules(base.model)
         targets = select(modules, config.lora.target, tied=base.tied, model_id=base.model_id)
-        counts = parameter_counts(wrap(base, config.lora, targets, seed=config.training.seed).model)
+        phases = plan_phases(config, depth(modules))
+        adapted = wrap(base, config.lora, targets, seed=config.training.seed)
+        check_choices(config, adapted)
+        counts = parameter_counts(adapted.model)
         show_coverage(coverage(modules, targets), config.lora.r, counts, console)
 
         task = pick(TASKS, config.data.dataset, "task")
@@ -34,6 +39,8 @@ def check(config: ExperimentConfig, console: Console) -> dict[str, Any]:
         rows = prepare(config, task, base, training.train, training.validation)
     console.note(*base.notes, *training.notes, *held_out.notes)
     show_rows(rows, console)
+    if phases:
+        console.out("phases, by updates done:", *draw_phases(phases, config.training.max_steps))
     lengths = np.array([len(row.input_ids) for row in rows.train])
     console.out(f"tokens of a row: {np.median(lengths):.0f} in the middle, {lengths.max()} at most")
     console.out(f"{len(held_out.examples):,} of {held_out.total:,} {held_out.split} examples to evaluate")
@@ -44,6 +51,7 @@ def check(config: ExperimentConfig, console: Console) -> dict[str, Any]:
     return {
         "modules": len(targets),
         "trained_parameters": counts["trained"],
+        "phases": [{"name": phase.name, **phase.to_dict()} for phase in phases],
         "train_rows": len(rows.train),
         "validation_rows": len(rows.validation),
         "prompts_cut": rows.cut_rows,

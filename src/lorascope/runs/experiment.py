@@ -30,6 +30,8 @@ from lorascope.runs.results import summarise
 from lorascope.tasks import TASKS
 from lorascope.tasks.split import EvaluationData, load_evaluation, load_training
 from lorascope.training.checkpoints import drop_after, newest_whole
+from lorascope.training.choices import check_choices
+from lorascope.training.phases import depth, draw_phases, outline, plan_phases
 from lorascope.training.run import Prepared, ShowProgress, build_trainer, prepare
 from lorascope.training.stopping import stop_on_signal
 from lorascope.training.trainer import ExperimentTrainer
@@ -86,7 +88,7 @@ def run(
     # The first PartialState decides; on a machine without accelerator it joins several processes only if it is told so.
     PartialState(cpu=default_device().type == "cpu")
     folder, config, found = _open(config, Path(resume) if resume else None, overwrite)
-    _refuse_phases(config)
+    outline(config)  # phases that do not fit are refused before anything is loaded
     if found == "finished" and not overwrite:
         console.out(f"{folder} is finished with this configuration; nothing was changed")
         return load(folder)
@@ -104,10 +106,14 @@ def run(
         console.note(*(f"  note      {note}" for note in base.notes))
         modules = find_modules(base.model)
         targets = select(modules, config.lora.target, tied=base.tied, model_id=base.model_id)
+        phases = plan_phases(config, depth(modules))
         adapted = wrap(base, config.lora, targets, seed=config.training.seed)
+        check_choices(config, adapted)
         rows = prepare(config, task, base, training.train, training.validation)
         show_coverage(coverage(modules, targets), config.lora.r, parameter_counts(adapted.model), console)
         show_rows(rows, console)
+        if phases:
+            console.out("phases, by updates done:", *draw_phases(phases, config.training.max_steps))
 
         checkpoint = _begin(folder, config, resumed=resume is not None, only=main)
         if main:
@@ -243,7 +249,11 @@ def _train(
 def _draw(folder: Path, config: ExperimentConfig, trainer: ExperimentTrainer, results: dict[str, Any]) -> None:
     title = f"{config.run_name}: {config.data.dataset} on {Path(config.model.model_id).name}"
     figures = draw_run(
-        trainer.gradient_callback.log.table(), results, title=title, layer_norm=config.gradient_analysis.layer_norm
+        trainer.gradient_callback.log.table(),
+        results,
+        title=title,
+        layer_norm=config.gradient_analysis.layer_norm,
+        phases=[(phase["start_step"], phase["end_step"], phase["name"]) for phase in results["phases"]],
     )
     with rundir.writing(folder):
         for name, figure in figures.items():
@@ -334,9 +344,3 @@ def _out_of_memory(error: BaseException) -> bool:
         or "can't allocate memory" in text
         or "out of memory" in text
     )
-
-
-def _refuse_phases(config: ExperimentConfig) -> None:
-    """A switch that did nothing would be a wrong result."""
-    if config.dynamic_lora.enabled:
-        raise ConfigError("no-phases", "this version trains every adapter in every step", "leave --dynamic_lora out")

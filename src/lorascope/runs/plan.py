@@ -14,6 +14,7 @@ from lorascope.errors import DataError, pick
 from lorascope.report.terminal import Console
 from lorascope.runs import rundir
 from lorascope.tasks import TASKS
+from lorascope.training.phases import draw_phases, outline, plan_phases
 
 
 def plan(resolved: Resolved, console: Console) -> dict[str, Any]:
@@ -23,10 +24,12 @@ def plan(resolved: Resolved, console: Console) -> dict[str, Any]:
     task = pick(TASKS, data.dataset, "task")
     if data.data_dir is not None and not Path(data.data_dir).is_dir():
         raise DataError("no-folder", f"--data_dir {data.data_dir} is not a folder", "--data_dir FOLDER")
+    layers = _depth(config.model.model_id)
+    phases = outline(config) if layers is None else plan_phases(config, layers)
     folder = Path(config.output_dir) / config.run_name
     values = flat(config)
     console.table(
-        ["setting", "value", "from"], [[path, str(value), source] for path, value, source in resolved.changed()]
+        ["setting", "value", "from"], [[path, _text(value), source] for path, value, source in resolved.changed()]
     )
     rows = training.batch_size * training.grad_accum
     found = rundir.state(folder)
@@ -45,16 +48,27 @@ def plan(resolved: Resolved, console: Console) -> dict[str, Any]:
     }  # fmt: skip
     for name, text in lines.items():
         console.out(f"  {name:<11} {text}")
+    if phases:
+        halves = layers is None and config.dynamic_lora.phase_strategy == "early-late"
+        console.out(
+            "  phases      by updates done" + (", first the early half of the layers, then the late half" * halves),
+            *draw_phases(phases, training.max_steps),
+        )
     console.out("Nothing was started.")
     words = _command(resolved)
     console.next(f"lorascope run {words}".rstrip(), f"lorascope check {words}".rstrip())
     return {
-        "settings": values,
+        "settings": values | {"dynamic_lora.phase_configs": config.to_dict()["dynamic_lora"]["phase_configs"]},
         "sources": dict(resolved.sources),
         "folder": str(folder),
         "state": found,
         "hash": config.hash,
+        "phases": [{"name": phase.name, **phase.to_dict()} for phase in phases],
     }
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _command(resolved: Resolved) -> str:
@@ -70,6 +84,13 @@ def _command(resolved: Resolved) -> str:
         else:
             flags.append(f"{source} {shlex.quote(str(values[path]))}")
     return " ".join([*layers, *flags])
+
+
+def _depth(model_id: str) -> int | None:
+    """Number of layers, where the checkpoint lies here and says so."""
+    file = Path(model_id) / "config.json"
+    facts = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return next((facts[name] for name in ("num_hidden_layers", "n_layer", "num_layers") if name in facts), None)
 
 
 def _model(model_id: str) -> str:

@@ -11,6 +11,7 @@ from lorascope.models.adapters import AdaptedModel, parameter_counts
 from lorascope.runs.environment import peak_memory_bytes
 from lorascope.tasks.split import EvaluationData, TrainingData
 from lorascope.training.batching import RunSampler
+from lorascope.training.phases import active_steps, depth, plan_phases
 from lorascope.training.run import Prepared
 from lorascope.training.trainer import ExperimentTrainer
 
@@ -26,9 +27,12 @@ def summarise(
 ) -> dict[str, Any]:
     """Losses in nats per answer token, steps, tokens, seconds, bytes, parameters; curves as [step, value] pairs.
 
-    best_step is the step whose weights are in final_model. `resumed` is the checkpoint that the run went on from; the
-    seconds are those since.
+    best_step is the step whose weights are in final_model. active_steps are the updates that an adapter of each group
+    got over the whole run, the mean over the group's modules. `resumed` is the checkpoint that the run went on from;
+    the seconds are those since.
     """
+    phases = plan_phases(config, depth(adapted.modules))
+    parameters = parameter_counts(adapted.model)
     history = trainer.state.log_history
     validation = [[entry["step"], entry["eval_loss"]] for entry in history if "eval_loss" in entry]
     losses = trainer.gradient_callback.log.run_series("loss")
@@ -44,6 +48,10 @@ def summarise(
         "lora_alpha": config.lora.lora_alpha,
         "seed": config.training.seed,
         "steps": trainer.state.global_step,
+        "phases": [{"name": phase.name, **phase.to_dict()} for phase in phases],
+        "active_steps": active_steps(phases, adapted.targets)
+        if phases
+        else dict.fromkeys(parameters["by_group"], trainer.state.global_step),
         "training_loss": [[step, loss] for step, loss in losses],
         "validation_loss": validation,
         "best_step": trainer.state.best_global_step,
@@ -64,7 +72,7 @@ def summarise(
             )
         },
         "peak_memory_bytes": peak_memory_bytes(),
-        "parameters": parameter_counts(adapted.model),
+        "parameters": parameters,
         "model_revision": adapted.base.revision,
         "dtype": str(adapted.base.dtype).removeprefix("torch."),
         "adapter_dtype": str(adapted.adapter_dtype).removeprefix("torch."),
