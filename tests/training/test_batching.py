@@ -51,8 +51,14 @@ def test_the_loss_covers_exactly_answer_and_end_of_sequence(prompt, target, bos,
 
 def test_a_tokenizer_that_closes_every_text_does_not_close_the_prompt():
     tokenizer = toy_tokenizer()
-    closing = lambda text, **options: {"input_ids": [*tokenizer(text)["input_ids"], EOS]}  # noqa: E731 (a stand-in tokenizer)
-    closing.eos_token_id = EOS
+
+    class Closing:
+        eos_token_id = EOS
+
+        def __call__(self, text, **options):
+            return {"input_ids": [*tokenizer(text)["input_ids"], EOS]}
+
+    closing = Closing()
     assert encode_prompt("ab", closing) == tokenizer("ab")["input_ids"]
 
 
