@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
@@ -47,8 +48,8 @@ def toy_model(
         torch.random.set_rng_state(state)
 
 
-def save_toy(folder: Path, **kwargs: object) -> Path:
+def save_toy(folder: Path, **kwargs: Any) -> Path:
     """The toy as a checkpoint folder that `from_pretrained` loads."""
-    toy_model(**kwargs).save_pretrained(folder)  # type: ignore[arg-type]
+    toy_model(**kwargs).save_pretrained(folder)
     toy_tokenizer().save_pretrained(folder)
     return folder

@@ -95,7 +95,7 @@ def test_learned_positions_and_adapters_work():
 def test_a_model_that_gives_all_logits_works_too():
     model, encoded = toy_model(), rows(6)
     inner = model.forward
-    model.forward = lambda input_ids, attention_mask, use_cache: inner(input_ids, attention_mask, use_cache=use_cache)  # type: ignore[method-assign]
+    model.forward = lambda input_ids, attention_mask, use_cache: inner(input_ids, attention_mask, use_cache=use_cache)
     nats, _ = answer_losses(model, encoded, pad_id=0, batch_size=3)
     np.testing.assert_allclose(nats, one_by_one(toy_model(), encoded)[0], rtol=2e-6)
 

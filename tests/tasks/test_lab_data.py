@@ -30,7 +30,7 @@ COUNTS = {
 
 
 def config(lab: Path, task: str, **settings: object) -> DataConfig:
-    return DataConfig(dataset=task, data_dir=str(lab / "data" / task), **settings)  # type: ignore[arg-type]
+    return DataConfig(dataset=task, data_dir=str(lab / "data" / task), **settings)
 
 
 @pytest.mark.parametrize(("task", "split"), COUNTS, ids=map("/".join, COUNTS))

@@ -135,7 +135,7 @@ def test_a_hundred_thousand_groups_split_in_seconds() -> None:
 
 
 def config(folder: Path, task: str, **settings: object) -> DataConfig:
-    return DataConfig(dataset=task, data_dir=str(folder / task), **settings)  # type: ignore[arg-type]
+    return DataConfig(dataset=task, data_dir=str(folder / task), **settings)
 
 
 def test_training_rows_are_drawn_split_and_accounted_for(official_files: Path) -> None:

@@ -36,12 +36,11 @@ def adapted(dropout: float = 0.1) -> AdaptedModel:
 
 def rows(count: int = 40, offset: int = 0) -> list[Example]:
     words = ["river", "stone", "a", "window in the wall", "tea"]
+    pairs = [(f"say {words[i % 5]} {i}\n", f"{words[(i * 3) % 5]} {i % 7}") for i in range(offset, offset + count)]
     return [
-        Example(
-            id=str(i), prompt=f"say {words[i % 5]} {i}\n", target=f"{words[(i * 3) % 5]} {i % 7}", references=(), group=str(i)
-        )
-        for i in range(offset, offset + count)
-    ]  # fmt: skip
+        Example(id=str(i), prompt=prompt, target=target, references=(), group=str(i))
+        for i, (prompt, target) in enumerate(pairs, offset)
+    ]
 
 
 def prepared() -> Prepared:
@@ -53,7 +52,7 @@ def prepared() -> Prepared:
 def config(**training: object) -> ExperimentConfig:
     settings = {"batch_size": 2, "grad_accum": 2, "max_steps": STEPS, "warmup_steps": 1, "lr": 1e-2, "eval_every": 2}
     return ExperimentConfig(
-        training=TrainingConfig(**{**settings, **training}),  # type: ignore[arg-type]
+        training=TrainingConfig(**{**settings, **training}),
         gradient_analysis=GradientAnalysisConfig(weight_every=2),
     )
 

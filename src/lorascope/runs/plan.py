@@ -102,7 +102,7 @@ def _model(model_id: str) -> str:
     total = 0
     for file in files:
         with safe_open(file, "numpy") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 (a safetensors handle is no mapping)
+            for name in sorted(tensors.keys()):
                 count = 1
                 for size in tensors.get_slice(name).get_shape():
                     count *= size
