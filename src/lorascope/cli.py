@@ -210,7 +210,7 @@ def _call(words: list[str], stdout: TextIO, stderr: TextIO) -> int:
     except LorascopeError as problem:
         error = problem
     except KeyboardInterrupt:
-        error = Interrupted("interrupted", "stopped; what was saved before is whole")
+        error = Interrupted("interrupted", "stopped; what was saved before is whole", "the same command again")
     except BrokenPipeError:
         raise
     except Exception as problem:
@@ -299,10 +299,11 @@ def _end(verb: Verb | None, console: Console, result: Any, error: LorascopeError
 
     Of several processes the first one prints the document; an error says which process it is from.
     """
+    tries = (error.tries or (f"lorascope {verb.name if verb else ''} --help",)) if error else ()
     if console.json and console.rank == 0:
         document: dict[str, Any] = {"schema": SCHEMA, "verb": verb.name if verb else None}
         if error:
-            document["error"] = {"code": error.code, "what": error.what, "try": list(error.tries)}
+            document["error"] = {"code": error.code, "what": error.what, "try": list(tries)}
         else:
             document["result"] = _plain(result)
         document |= {"files": console.files, "warnings": console.warnings, "next": console.commands}
@@ -311,7 +312,7 @@ def _end(verb: Verb | None, console: Console, result: Any, error: LorascopeError
         return 0
     head = console.style(f"error[{error.code}]:", "red", console.stderr)
     head = f"process {console.rank}: {head}" if console.rank else head
-    lines = [f"{head} {error.what}", *(f"  {_hint(text)}" for text in error.tries)]
+    lines = [f"{head} {error.what}", *(f"  {_hint(text)}" for text in tries)]
     write(console.stderr, "\n".join(lines[:6]) + "\n")
     return error.exit_code
 

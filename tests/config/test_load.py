@@ -267,7 +267,7 @@ configs = st.builds(
         lora_dropout=st.floats(0, 1, exclude_max=True),
         target=st.sampled_from(["attention_only", "mlp_only", "both", "all", "attention_qv"]),
     ),
-    training=st.builds(TrainingConfig, lr=numbers, seed=st.integers(-(2**70), 2**70), weight_decay=st.floats(0, 1e3)),
+    training=st.builds(TrainingConfig, lr=numbers, seed=st.integers(0, 2**32 - 1), weight_decay=st.floats(0, 1e3)),
     data=st.builds(DataConfig, dataset=texts, data_dir=st.none() | st.just("none") | texts),
     evaluation=st.builds(EvaluationConfig, enabled=st.booleans(), temperature=st.none() | numbers),
     output_dir=texts,

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ class Typed:
     def tries(self) -> list[str]:
         """The commands and flags that the error offers, without the remarks behind them."""
         lines = [line.strip() for line in self.error.splitlines()[1:]]
-        return [line.removeprefix("try: ").split("   (")[0] for line in lines if line.startswith("try: ")]
+        return [re.split(r"  +\(", line.removeprefix("try: "))[0] for line in lines if line.startswith("try: ")]
 
 
 def lorascope(*words: object) -> Typed:

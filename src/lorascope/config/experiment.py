@@ -47,7 +47,7 @@ class DatasetType(StrEnum):
 
 def _require(ok: bool, name: str, rule: str, value: object) -> None:
     if not ok:
-        raise ConfigError("config-value", f"{name} must be {rule}, got {value!r}", f"--{name} VALUE ({rule})")
+        raise ConfigError("config-value", f"{name} must be {rule}, got {value!r}", f"--{name} VALUE   ({rule})")
 
 
 def _positive(section: object, *names: str) -> None:
@@ -156,7 +156,7 @@ class TrainingConfig:
         )
         if self.max_grad_norm is None:  # YAML's null; Transformers would crash at the first step
             raise ConfigError(
-                "config-value", "max_grad_norm must be a number, got none", "--max_grad_norm 0  (no clipping)"
+                "config-value", "max_grad_norm must be a number, got none", "--max_grad_norm 0   (no clipping)"
             )
         _require(
             math.isfinite(self.max_grad_norm) and self.max_grad_norm >= 0,

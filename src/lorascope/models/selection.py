@@ -36,7 +36,7 @@ def select(modules: Sequence[TargetModule], target: Target, *, tied: bool, model
             "no-targets",
             f"--target {target} wants {', '.join(GROUPS[target])}, but {model_id} has no {', '.join(missing)}; "
             f"it has {_inventory(modules)}",
-            *tries,
+            *(tries or ["--model, one with attention or MLP layers"]),
         )
     if target == "all" and tied:
         raise ModelError(
