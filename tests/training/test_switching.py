@@ -212,6 +212,20 @@ def test_adapters_that_the_optimizer_does_not_know_are_refused(tmp_path):
         trained(tmp_path, "both-mlp-attn", model=model, options={"optimizers": (own, schedule)})
 
 
+class LeaveGradients(TrainerCallback):
+    """Stands for a loop that does not clear gradients between steps."""
+
+    def on_step_end(self, args, state, control, model=None, **kwargs):
+        for parameter in adapters(model).values():
+            parameter.grad = torch.ones_like(parameter)
+
+
+def test_a_gradient_left_behind_by_the_step_before_moves_nothing_that_is_off(tmp_path):
+    model, watch = lora_toy(), Watch()
+    trainer(model, tmp_path, [DynamicLoRACallback(phases("early-late")), LeaveGradients(), watch]).train()
+    assert [watch.moved(step) for step in (3, 4, 5)] == [named(model, "both", LATE)] * 3
+
+
 class SwitchOn(TrainerCallback):
     """Another callback that wants to have its say."""
 
