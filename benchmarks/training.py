@@ -19,8 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, disable_progress_bars
 from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.utils import logging
 from trl import SFTConfig, SFTTrainer
 
 from lorascope.config.experiment import DataConfig, ExperimentConfig, LoRAConfig, ModelConfig, TrainingConfig
@@ -139,12 +140,14 @@ def padding(rows: Prepared, width: int | None = None) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lab", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "lab")
-    parser.add_argument("--steps", type=int, default=14)
+    parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     if not (options.lab / "base" / "config.json").is_file():
         print(f"skipped: no model and data at {options.lab}")
         return
+    disable_progress_bars()
+    logging.disable_progress_bar()
     table, facts = [], []
     for dataset in ("e2e_nlg", "samsum", "wikisql", "multi_nli"):
         config, fresh, rows = setup(options.lab, dataset, options.steps)
