@@ -175,7 +175,7 @@ def undisturbed(request, tmp_path_factory):
     return request.param, folder, adapters(whole.model)
 
 
-@pytest.mark.parametrize("updates", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("updates", [2, 3, 4])
 def test_a_training_resumed_around_a_switch_is_the_same_to_the_bit(tmp_path, undisturbed, updates):
     on_thaw, folder, expected = undisturbed
     resumed = resumable(tmp_path, on_thaw)
