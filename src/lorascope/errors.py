@@ -1,15 +1,15 @@
 """Every error that lorascope recognises, and the near-miss lookup behind its messages.
 
-    LorascopeError                 exit 2: recognised and explained
-    |-- ConfigError                a setting, flag, YAML key or name
-    |   `-- UnknownName            a name that is not in a list (with the near misses)
-    |-- DataError                  a file, column, row or data set
-    |-- ModelError                 a checkpoint, tokenizer, architecture or adapter
-    |   `-- NoTargets              the LoRA target matches no module
-    |-- RunError                   a run folder: exists, locked, unfinished, cannot be written
-    |-- TrainingError              a run that cannot go on: NaN loss, out of memory
-    |-- Interrupted                exit 130: stopped by the user, can be resumed
-    `-- GateNotMet                 exit 3: a gate that the user asked for is not met
+LorascopeError                 exit 2: recognised and explained
+|-- ConfigError                a setting, flag, YAML key or name
+|   `-- UnknownName            a name that is not in a list (with the near misses)
+|-- DataError                  a file, column, row or data set
+|-- ModelError                 a checkpoint, tokenizer, architecture or adapter
+|   `-- NoTargets              the LoRA target matches no module
+|-- RunError                   a run folder: exists, locked, unfinished, cannot be written
+|-- TrainingError              a run that cannot go on: NaN loss, out of memory
+|-- Interrupted                exit 130: stopped by the user, can be resumed
+`-- GateNotMet                 exit 3: a gate that the user asked for is not met
 """
 
 from __future__ import annotations
