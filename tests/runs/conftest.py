@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from children import Nursery, opened
 from running import make_home
 
 
@@ -18,3 +20,10 @@ def home(tmp_path_factory) -> Path:
 def no_pictures(monkeypatch) -> None:
     """Leave the plots out: they take half of a small run's time."""
     monkeypatch.setattr("lorascope.runs.experiment.draw_run", lambda *args, **kwargs: {})
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Forks runs that can be stopped and killed."""
+    with opened() as nursery:
+        yield nursery

@@ -1,7 +1,8 @@
-"""Started once by test_interrupted_runs.py: imports everything, then forks a process for every run.
+"""A process that imports everything once and then forks the processes of runs, for tests that stop and kill them.
 
-Reads lines of JSON {"argv", "out", "err", "meet"} and answers each with the process's number, then its exit status.
-`meet` names what the run meets on its way: a function below.
+Reads lines of JSON {"argv", "folder", "meet", "processes", "port"}, answers each with the processes' numbers, and with
+their exit codes when all have ended. What process N writes is in folder/outN.txt and folder/errN.txt. `meet` names what
+the run meets on its way: a function below.
 """
 
 from __future__ import annotations
@@ -49,9 +50,24 @@ def long_step() -> None:
     ExperimentTrainer.training_step = slow
 
 
-def run(asked: dict) -> None:
+def no_memory_in_the_second_process() -> None:
+    """The second of two processes has no memory for its third step, while the first goes on."""
+
+    def fail(self, *args, **kwargs):
+        if os.environ["RANK"] == "1" and self.state.global_step == 2:
+            raise MemoryError
+        return step(self, *args, **kwargs)
+
+    ExperimentTrainer.training_step = fail
+
+
+def run(asked: dict, rank: int) -> None:
     for number, name in ((1, "out"), (2, "err")):
-        os.dup2(os.open(asked[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        os.dup2(os.open(f"{asked['folder']}/{name}{rank}.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    if asked["processes"] > 1:  # what a launcher sets
+        size = str(asked["processes"])
+        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(asked["port"])}
     globals()[asked["meet"]]()
     code = 1
     try:
@@ -66,8 +82,11 @@ if __name__ == "__main__":
     experiment.draw_run = lambda *args, **kwargs: {}  # pictures take half of a small run's time
     print("ready", flush=True)
     for line in sys.stdin:
-        child = os.fork()
-        if not child:
-            run(json.loads(line))
-        print(child, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        asked = json.loads(line)
+        children = []
+        for rank in range(asked["processes"]):
+            children.append(os.fork())
+            if not children[-1]:
+                run(asked, rank)
+        print(*children, flush=True)
+        print(*(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children), flush=True)

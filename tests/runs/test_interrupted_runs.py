@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
@@ -10,17 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import pandas as pd
 import pytest
+from children import measured_steps, offered, until
 from running import flags, lorascope, printed, read
 
-from lorascope.measure import journal
 from lorascope.runs import rundir
 from lorascope.training.checkpoints import checkpoints
 
@@ -44,60 +40,11 @@ def undisturbed(home, tmp_path_factory) -> Path:
     return out / NAME
 
 
-@dataclass
-class Child:
-    """A run in a process of its own."""
-
-    pid: int
-    folder: Path
-    answers: TextIO
-    err: Path
-
-    def ended(self) -> int:
-        """Its exit code; negative for the signal that ended it."""
-        return int(self.answers.readline())
-
-    def steps(self) -> int:
-        """The steps that it has measured so far."""
-        path = self.folder / rundir.GRADIENT_JOURNAL
-        return len(journal.read(path)[1]) if path.exists() else 0
-
-    def until(self, there: Callable[[], bool]) -> None:
-        end = time.monotonic() + 60
-        while not there():
-            assert time.monotonic() < end, self.err.read_text()
-            time.sleep(0.002)
-
-    def resume_command(self) -> str:
-        """The command that its error offers."""
-        lines = [line.strip() for line in self.err.read_text().splitlines()]
-        (command,) = (line.removeprefix("try: ") for line in lines if line.startswith("try: lorascope run --resume"))
-        return command
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[subprocess.Popen]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    script = Path(__file__).with_name("nursery.py")
-    with subprocess.Popen(
-        [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        assert process.stdout.readline() == "ready\n"
-        yield process
-        process.stdin.close()
-
-
 @pytest.fixture
 def start(nursery, home, tmp_path, no_pictures):
     """Start the run of `undisturbed` in tmp_path, in its own process."""
-
-    def begin(meet: str = "nothing") -> Child:
-        argv = ["run", *flags(home), *CADENCE, "--output_dir", str(tmp_path)]
-        asked = {"argv": argv, "out": str(tmp_path / "out.txt"), "err": str(tmp_path / "err.txt"), "meet": meet}
-        print(json.dumps(asked), file=nursery.stdin, flush=True)
-        return Child(int(nursery.stdout.readline()), tmp_path / NAME, nursery.stdout, tmp_path / "err.txt")
-
-    return begin
+    argv = ["run", *flags(home), *CADENCE, "--output_dir", tmp_path]
+    return lambda meet="nothing": nursery.start(argv, tmp_path, tmp_path / NAME, meet=meet)
 
 
 def check_same(folder: Path, undisturbed: Path) -> None:
@@ -116,59 +63,56 @@ def check_same(folder: Path, undisturbed: Path) -> None:
 
 def test_ctrl_c_in_the_seeds_own_command_ends_the_step_and_says_how_to_go_on(home, tmp_path, undisturbed, no_pictures):
     argv = [sys.executable, ROOT / "run_experiment.py", *flags(home), *CADENCE, "--output_dir", tmp_path]
+    folder = tmp_path / NAME
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
-        child = Child(process.pid, tmp_path / NAME, process.stdout, tmp_path / "err.txt")
-        child.err.touch()
-        child.until(lambda: child.steps() >= 2)
+        until(lambda: measured_steps(folder) >= 2)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
-    child.err.write_text(err)
     assert process.returncode == 130, err
     assert "stopping after this step (again: now)" in err
     assert "Traceback" not in err + out
-    last = err[err.index("error[") :].splitlines()
-    (step, _), *_ = reversed(checkpoints(child.folder / "checkpoints"))
-    assert last == [
-        f"error[interrupted]: stopped after step {step} of {STEPS}, saved",
-        f"  try: lorascope run --resume {child.folder}",
-    ]
+    (step, _), *_ = reversed(checkpoints(folder / "checkpoints"))
     assert 2 <= step < STEPS
-    assert rundir.state(child.folder) == "unfinished"
-    assert printed(child.resume_command()).code == 0
-    check_same(child.folder, undisturbed)
-    assert read(child.folder / rundir.RESULTS)["resumed_after_step"] == step
+    assert err[err.index("error[") :].splitlines() == [
+        f"error[interrupted]: stopped after step {step} of {STEPS}, saved",
+        f"  try: lorascope run --resume {folder}",
+    ]
+    assert rundir.state(folder) == "unfinished"
+    assert printed(offered(err)).code == 0
+    check_same(folder, undisturbed)
+    assert read(folder / rundir.RESULTS)["resumed_after_step"] == step
 
 
 def test_sigterm_is_ctrl_c(start, undisturbed):
-    child = start()
-    child.until(lambda: child.steps() >= 4)
-    os.kill(child.pid, signal.SIGTERM)
-    assert child.ended() == 130
-    assert printed(child.resume_command()).code == 0
-    check_same(child.folder, undisturbed)
+    run = start()
+    run.until(lambda: run.steps() >= 4)
+    os.kill(run.pids[0], signal.SIGTERM)
+    assert run.ended() == [130]
+    assert printed(run.resume_command()).code == 0
+    check_same(run.folder, undisturbed)
 
 
 def test_a_second_signal_means_now(start, undisturbed):
-    child = start(meet="long_step")
-    child.until(lambda: child.steps() >= 2)
-    os.kill(child.pid, signal.SIGINT)
-    child.until(lambda: "stopping after this step" in child.err.read_text())
+    run = start(meet="long_step")
+    run.until(lambda: run.steps() >= 2)
+    os.kill(run.pids[0], signal.SIGINT)
+    run.until(lambda: "stopping after this step" in run.err())
     begun = time.monotonic()
-    os.kill(child.pid, signal.SIGINT)
-    assert child.ended() == 130
+    os.kill(run.pids[0], signal.SIGINT)
+    assert run.ended() == [130]
     assert time.monotonic() - begun < 1
-    assert lorascope("run", "--resume", child.folder).code == 0
-    check_same(child.folder, undisturbed)
+    assert lorascope("run", "--resume", run.folder).code == 0
+    check_same(run.folder, undisturbed)
 
 
 def test_ctrl_c_after_the_training_can_be_resumed_as_well(start, undisturbed):
-    child = start(meet="long_evaluation")
-    child.until(lambda: (child.folder / "final_model" / "tokenizer.json").exists())
+    run = start(meet="long_evaluation")
+    run.until(lambda: (run.folder / "final_model" / "tokenizer.json").exists())
     time.sleep(0.3)
-    os.kill(child.pid, signal.SIGINT)
-    assert child.ended() == 130
-    assert printed(child.resume_command()).code == 0
-    check_same(child.folder, undisturbed)
+    os.kill(run.pids[0], signal.SIGINT)
+    assert run.ended() == [130]
+    assert printed(run.resume_command()).code == 0
+    check_same(run.folder, undisturbed)
 
 
 # ---- killed ---------------------------------------------------------------------------------------------------------
@@ -179,22 +123,22 @@ def test_ctrl_c_after_the_training_can_be_resumed_as_well(start, undisturbed):
     [0, 3, pytest.param(1, marks=pytest.mark.slow), *(pytest.param(n, marks=pytest.mark.slow) for n in range(4, 10))],
 )
 def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(start, undisturbed, steps):
-    child = start()
-    child.until(lambda: (child.folder / rundir.GRADIENT_JOURNAL).exists() and child.steps() >= steps)
+    run = start()
+    run.until(lambda: (run.folder / rundir.GRADIENT_JOURNAL).exists() and run.steps() >= steps)
     time.sleep(random.Random(steps).uniform(0, 0.1))
-    os.kill(child.pid, signal.SIGKILL)
-    assert child.ended() == -signal.SIGKILL
-    assert rundir.state(child.folder) == "unfinished"
-    assert lorascope("run", "--resume", child.folder).code == 0
-    check_same(child.folder, undisturbed)
+    os.kill(run.pids[0], signal.SIGKILL)
+    assert run.ended() == [-signal.SIGKILL]
+    assert rundir.state(run.folder) == "unfinished"
+    assert lorascope("run", "--resume", run.folder).code == 0
+    check_same(run.folder, undisturbed)
 
 
 def test_a_run_killed_in_its_evaluation_goes_on(start, undisturbed):
-    child = start(meet="death_in_evaluation")
-    assert child.ended() == -signal.SIGKILL
-    assert (child.folder / "final_model").is_dir()
-    assert lorascope("run", "--resume", child.folder).code == 0
-    check_same(child.folder, undisturbed)
+    run = start(meet="death_in_evaluation")
+    assert run.ended() == [-signal.SIGKILL]
+    assert (run.folder / "final_model").is_dir()
+    assert lorascope("run", "--resume", run.folder).code == 0
+    check_same(run.folder, undisturbed)
 
 
 @pytest.mark.parametrize(("torn", "from_step"), [([10], 9), ([10, 9, 6], 3), ([10, 9, 6, 3], None)])

@@ -136,7 +136,8 @@ def run(
             }
             rundir.write_json(folder / rundir.ENVIRONMENT, facts)
             rundir.write_json(folder / rundir.RESULTS, results)
-    PartialState().wait_for_everyone()
+    if not main:  # no barrier: those time out after minutes, and an evaluation may take hours
+        rundir.wait(folder)
     record = load(folder)
     if main:
         show_run(folder, record.results, record.gradients, record.evaluation, console)
@@ -302,14 +303,18 @@ def _explained(config: ExperimentConfig, folder: Path) -> Iterator[None]:
     except LorascopeError:
         raise
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if _lost_process(error):
+            what = "another process of this run has ended or cannot be reached; see what it said"
+            raise RunError("process-lost", what, _go_on(folder, config)) from error
         if not _out_of_memory(error):
             raise
         batch, accum = config.training.batch_size, config.training.grad_accum
         smaller = max(rows for rows in range(1, max(1, batch // 4) + 1) if batch % rows == 0)
         same = f"--batch_size {smaller} --grad_accum {accum * batch // smaller}"
+        reason = next(iter(str(error).splitlines()), "no memory left")[:160]
         raise TrainingError(
             "out-of-memory",
-            f"out of memory with batches of {batch} rows: {str(error).splitlines()[0][:160]}",
+            f"out of memory with batches of {batch} rows: {reason}",
             *([f"{same}{_replacing(folder)}   (the same rows per step)"] if batch > 1 else []),
             f"--activation_checkpointing{_replacing(folder)}",
         ) from error
@@ -335,6 +340,13 @@ def _tries(error: TrainingError, folder: Path, config: ExperimentConfig) -> tupl
         smaller = max(1, config.evaluation.eval_batch_size // 4)
         return (rundir.resume_command(folder, "--eval_batch_size", str(smaller)),)
     return error.tries
+
+
+def _lost_process(error: BaseException) -> bool:
+    text = str(error)
+    return isinstance(error, torch.distributed.DistError) or (
+        "Connection closed by peer" in text or "Connection reset by peer" in text
+    )
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -85,10 +85,9 @@ def locked(folder: Path, *, only: bool = True) -> Iterator[None]:
     if not only:
         yield
         return
-    folder = folder.resolve()  # one lock, however the folder is named
     with writing(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.parent / f".{folder.name}.lock")
+        lock = _lock(folder)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -99,6 +98,18 @@ def locked(folder: Path, *, only: bool = True) -> Iterator[None]:
         yield
     finally:
         lock.release()  # the file stays: removing it would let two processes lock two files of the same name
+
+
+def wait(folder: Path) -> None:
+    """Wait until the process that holds the run folder lets go of it, for as long as that takes."""
+    with _lock(folder):
+        pass
+
+
+def _lock(folder: Path) -> FileLock:
+    """The same one however the folder is named."""
+    folder = folder.resolve()
+    return FileLock(folder.parent / f".{folder.name}.lock")
 
 
 @contextmanager

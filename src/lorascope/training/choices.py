@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from transformers import SchedulerType, Trainer, get_scheduler
-from transformers.integrations import get_reporting_integration_callbacks
+from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 from transformers.training_args import OptimizerNames
 
 from lorascope.config.experiment import ExperimentConfig, TrainingConfig
@@ -49,7 +49,7 @@ def _schedule(training: TrainingConfig) -> None:
 def _optimizer(config: ExperimentConfig, adapted: AdaptedModel) -> None:
     OptimizerNames(config.training.optim)
     arguments = training_arguments(config, adapted, Path(), resumed=False)
-    Trainer.get_optimizer_cls_and_kwargs(arguments, adapted.model)
+    Trainer.get_optimizer_cls_and_kwargs(arguments, adapted.base.model)
 
 
 def _tracker(training: TrainingConfig) -> None:

@@ -19,6 +19,7 @@ from transformers import (
 
 from lorascope.config.experiment import ExperimentConfig
 from lorascope.errors import ConfigError
+from lorascope.evaluation.evaluator import longest_prompt
 from lorascope.measure.callback import GradientNormCallback
 from lorascope.measure.conditions import check_loss
 from lorascope.models.adapters import AdaptedModel
@@ -50,10 +51,10 @@ class Prepared:
 def prepare(
     config: ExperimentConfig, task: Task, base: BaseModel, train: Sequence[Example], validation: Sequence[Example]
 ) -> Prepared:
-    """Encode the rows of a run; refuses what could not be trained rightly, before anything is written.
+    """Encode the rows of a run; refuses what could not be trained or evaluated rightly, before anything is written.
 
-    ConfigError for a max_length that the model has no positions for, DataError for rows that do not fill a batch or
-    whose answers do not fit, ModelError for accumulation with a model whose loss cannot be accumulated.
+    ConfigError for a max_length or max_new_tokens that the model has no positions for, DataError for rows that do not
+    fill a batch or whose answers do not fit, ModelError for accumulation with a model whose loss cannot be accumulated.
     """
     check_loss(base.model, config.training.grad_accum)
     max_length = config.data.max_length or task.max_length
@@ -67,6 +68,8 @@ def prepare(
         max_length = base.context_length  # the task's default is a wish, not a demand
     encoded, left_out = encode(train, base.tokenizer, max_length)
     refuse_too_few(len(encoded), config.training.batch_size)
+    if config.evaluation.enabled:
+        longest_prompt(max_length, config.evaluation.max_new_tokens or task.max_new_tokens, base.context_length)
     held_out, left_out_too = encode(validation, base.tokenizer, max_length)
     return Prepared(encoded, held_out, max_length, (*left_out, *left_out_too))
 
