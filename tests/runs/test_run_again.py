@@ -19,7 +19,6 @@ from lorascope.config.load import from_json
 from lorascope.report.terminal import Console
 from lorascope.runs import rundir
 
-ROOT = Path(__file__).resolve().parents[2]
 NAME = "e2e_nlg_both_r2_s42"
 EXACT = (rundir.GROUP_NORMS, rundir.LAYER_NORMS, rundir.GRADIENT_SUMMARY, "final_model/adapter_model.safetensors")
 """Files whose bytes are the same whenever and wherever the same configuration runs."""
@@ -273,12 +272,11 @@ def test_the_seeds_commands_are_understood_as_written(home, tmp_path, command):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", SEEDS)
-def test_the_seeds_commands_run_to_the_end(home, tmp_path, command):
+def test_the_seeds_commands_run_to_the_end(home, tmp_path, no_pictures, command):
     task = "wikisql" if "wikisql" in command else "e2e_nlg"
-    here = ["--model", str(home / "base"), "--data_dir", str(home / "data" / task), "--output_dir", str(tmp_path)]
+    here = ["--model", home / "base", "--data_dir", home / "data" / task, "--output_dir", tmp_path]
     shorter = "--max_steps 3 --warmup_steps 1 --batch_size 4 --eval_samples 2 --max_new_tokens 8 --max_length 400"
-    argv = [sys.executable, str(ROOT / "run_experiment.py"), *command.split()[2:], *here, *shorter.split()]
-    done = subprocess.run(argv, capture_output=True, text=True, cwd=tmp_path, timeout=120)
-    assert done.returncode == 0, done.stderr
+    typed = lorascope(*command.split()[2:], *here, *shorter.split())
+    assert typed.code == 0, typed.err
     (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
     assert rundir.state(folder) == "finished"

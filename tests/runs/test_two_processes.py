@@ -80,6 +80,7 @@ def test_a_finished_run_is_left_alone_by_both(two, nursery, argv, tmp_path):
     assert snapshot(tmp_path / NAME) == before
 
 
+@pytest.mark.slow
 def test_a_stop_of_one_process_stops_both_after_the_same_step(nursery, argv, tmp_path):
     longer = [*argv, "--max_steps", "10", "--eval_every", "5", "--lora_dropout", "0.1"]
     (tmp_path / "whole").mkdir()
