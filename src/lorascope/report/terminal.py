@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -118,7 +119,7 @@ class Console:
             self._bar.draw()
 
 
-class Bar:
+class Bar(ABC):
     """Progress towards a total. The rate counts from the first update, so that a resumed run shows its own speed."""
 
     def __init__(self, console: Console, total: int, label: str) -> None:
@@ -140,8 +141,9 @@ class Bar:
         self.text = "  ".join(parts)
         self._show(done, now)
 
+    @abstractmethod
     def _show(self, done: int, now: float) -> None:
-        raise NotImplementedError
+        """Draw `done` and the text, if it is time."""
 
 
 class _Live(Bar):
