@@ -65,14 +65,14 @@ def test_ctrl_c_in_the_seeds_own_command_ends_the_step_and_says_how_to_go_on(hom
     argv = [sys.executable, ROOT / "run_experiment.py", *flags(home), *CADENCE, "--output_dir", tmp_path]
     folder = tmp_path / NAME
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
-        until(lambda: measured_steps(folder) >= 4)
+        until(lambda: measured_steps(folder) >= 2)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "stopping after this step (again: now)" in err
     assert "Traceback" not in err + out
     (step, _), *_ = reversed(checkpoints(folder / "checkpoints"))
-    assert 4 <= step < STEPS
+    assert 2 <= step < STEPS
     assert err[err.index("error[") :].splitlines() == [
         f"error[interrupted]: stopped after step {step} of {STEPS}, saved",
         f"  try: lorascope run --resume {folder}",
@@ -84,7 +84,7 @@ def test_ctrl_c_in_the_seeds_own_command_ends_the_step_and_says_how_to_go_on(hom
 
 
 def test_sigterm_is_ctrl_c(start, undisturbed):
-    run = start()
+    run = start(meet="slow_steps")
     run.until(lambda: run.steps() >= 4)
     os.kill(run.pids[0], signal.SIGTERM)
     assert run.ended() == [130]
@@ -122,7 +122,7 @@ def test_ctrl_c_after_the_training_can_be_resumed_as_well(start, undisturbed):
 
 @pytest.mark.parametrize("steps", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (0, 1, 2, 4, 5, 6, 7, 8, 9))])
 def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(start, undisturbed, steps):
-    run = start()
+    run = start(meet="slow_steps")
     run.until(lambda: (run.folder / rundir.GRADIENT_JOURNAL).exists() and run.steps() >= steps)
     time.sleep(random.Random(steps).uniform(0, 0.1))
     os.kill(run.pids[0], signal.SIGKILL)

@@ -86,7 +86,7 @@ def test_a_stop_of_one_process_stops_both_after_the_same_step(nursery, argv, tmp
     (tmp_path / "whole").mkdir()
     whole = nursery.start([*longer, "--output_dir", tmp_path / "whole"], tmp_path / "whole", tmp_path, processes=2)
     assert whole.ended() == [0, 0]
-    run = nursery.start(longer, tmp_path, tmp_path / NAME, processes=2)
+    run = nursery.start(longer, tmp_path, tmp_path / NAME, meet="slow_steps", processes=2)
     run.until(lambda: run.steps() >= 2)
     os.kill(run.pids[1], signal.SIGTERM)
     assert run.ended() == [130, 130]

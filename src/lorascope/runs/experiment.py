@@ -238,7 +238,7 @@ def _train(
     with console.progress(config.training.max_steps, "train") as bar, stop_on_signal(flow, console.note):
         trainer.add_callback(ShowProgress(bar, trainer.gradient_callback))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if flow.stop_asked:
+    if flow.stopped:
         raise Interrupted(
             "interrupted",
             f"stopped after step {trainer.state.global_step} of {config.training.max_steps}, saved",

@@ -23,6 +23,9 @@ class RunFlow(TrainerCallback):
 
     def __init__(self) -> None:
         self.stop_asked = False
+        """Whether this process was asked to stop; a signal sets it at any moment."""
+        self.stopped = False
+        """Whether the run stops: the same in all its processes."""
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -33,13 +36,24 @@ class RunFlow(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Set the Trainer's flags for what follows this step."""
-        if args.world_size > 1:
-            asked = torch.tensor(float(self.stop_asked), device=args.device)
-            torch.distributed.all_reduce(asked, op=torch.distributed.ReduceOp.MAX)
-            self.stop_asked = bool(asked.item())
-        if self.stop_asked:
+        self.stopped = self._agreed(args)
+        if self.stopped:
             control.should_save = True
             control.should_training_stop = True
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """A signal may come after the last step as well, while the best checkpoint is loaded, say."""
+        self.stopped = self.stopped or self._agreed(args)
+
+    def _agreed(self, args: TrainingArguments) -> bool:
+        """Whether any process was asked. What was asked of this one is read once: a signal may come while they talk."""
+        if args.world_size == 1:
+            return self.stop_asked
+        asked = torch.tensor(float(self.stop_asked), device=args.device)
+        torch.distributed.all_reduce(asked, op=torch.distributed.ReduceOp.MAX)
+        return bool(asked.item())
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Any = None, **kwargs: Any
