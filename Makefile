@@ -32,7 +32,7 @@ test: check  ## check, then the fast tests
 test-slow: install  ## the long tests
 	$(ALONE) $(BIN)/python -m pytest -m slow
 
-bench: install  ## every benchmark; rows are appended to benchmarks/results/
+bench: install  ## every benchmark; the rows go to benchmarks/results/
 	for file in benchmarks/*.py; do $(ALONE) $(BIN)/python $$file || exit 1; done
 
 format: install  ## put the code into the house format
