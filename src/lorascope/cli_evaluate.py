@@ -10,10 +10,10 @@ from typing import Any
 from lorascope import __version__
 from lorascope.cli_split import Given
 from lorascope.config.load import Resolved, resolve
-from lorascope.errors import ConfigError, RunError, pick
+from lorascope.errors import ConfigError, RunError
 from lorascope.report.terminal import Console, short
 from lorascope.runs import rundir
-from lorascope.tasks import TASKS
+from lorascope.tasks import TASKS, find_task
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def evaluate(given: Given, console: Console) -> Any:
     """`lorascope evaluate [FOLDER]`"""
     judged = _judged(given)
     config = judged.resolved.config
-    task = pick(TASKS, config.data.dataset, "task")
+    task = find_task(config.data)
     split = given.get("split", task.evaluation_split)
     console.note(f"lorascope {__version__}  evaluate {judged.name} | {task.name} {split}")
     if given.get("plan"):
@@ -129,7 +129,7 @@ def _score(judged: Judged, split: str, console: Console) -> Any:
     from lorascope.tasks.split import load_evaluation
 
     data = judged.resolved.config.data
-    task = pick(TASKS, data.dataset, "task")
+    task = find_task(data)
     assert judged.predictions is not None
     predictions = read_predictions(judged.predictions)
     examples = load_evaluation(task, data, _count(judged), split=split)

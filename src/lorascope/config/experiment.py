@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Literal, get_args
@@ -192,11 +193,23 @@ class DataConfig:
     """The task and its rows."""
 
     dataset: str = DatasetType.E2E_NLG.value
-    """Task: e2e_nlg, samsum, wikisql or multi_nli [the study's first]."""
-    data_source: Literal["auto", "local"] = "auto"
-    """Where rows come from: local is --data_dir; auto takes the first source that is there."""
+    """Task: e2e_nlg, samsum, wikisql or multi_nli; or data of your own: a .jsonl, .csv, .tsv or .parquet file, a folder
+    with train, validation and test files, or a hub id [the study's first]."""
+    data_source: Literal["auto", "hub", "local", "builtin"] = "auto"
+    """Where a task's rows come from: local is --data_dir, hub the data set's repository, builtin are generated rows; auto
+    is --data_dir if given, else the hub."""
+    data_revision: str | None = None
+    """Commit, branch or tag of the data set on the hub [its newest; the commit is recorded]."""
     data_dir: str | None = None
     """Folder with the task's official files, or with a folder of the task's name that holds them."""
+    prompt_column: str | None = None
+    """Column of your own data that is asked [prompt]."""
+    target_column: str | None = None
+    """Column of your own data that is answered; a list is several right answers [target]."""
+    prompt_template: str | None = None
+    """Text around the columns of your own data, named in braces: "Question: {question} Answer:" [the prompt alone]."""
+    drop_duplicates: bool = False
+    """Drop training rows that repeat another one, or that the evaluated split holds too; both are counted anyway."""
     num_samples: int = 2000
     """Training rows drawn before the validation split; 0 is all [the default 100 steps see no row twice]."""
     validation_split: float = 0.1
@@ -212,14 +225,23 @@ class DataConfig:
     def __post_init__(self) -> None:
         if isinstance(self.dataset, DatasetType):
             object.__setattr__(self, "dataset", self.dataset.value)
+        _require(bool(re.search(r"\w", self.dataset)), "dataset", "a task, a file, a folder or a hub id", self.dataset)
         _floats(self)
-        _one_of(self, "data_source", ("auto", "local"))
+        _one_of(self, "data_source", ("auto", "hub", "local", "builtin"))
         _one_of(self, "loss_on", ("answer", "all"))
         _require(self.num_samples >= 0, "num_samples", "at least 0 (0 is all)", self.num_samples)
         _require(self.data_seed >= 0, "data_seed", "at least 0", self.data_seed)
         _require(0 < self.validation_split < 1, "validation_split", "above 0 and below 1", self.validation_split)
         if self.max_length is not None:
             _positive(self, "max_length")
+
+    @property
+    def task_name(self) -> str:
+        """The dataset's name in file names: "support" for data/support.jsonl, "owner_name" for owner/name."""
+        *folders, last = [part for part in re.split(r"[/\\]", self.dataset) if part not in ("", ".", "..", "~")]
+        stem = re.sub(r"(\.(jsonl|json|csv|tsv|parquet))?(\.gz)?$", "", last) or last
+        words = [*folders, stem] if len(folders) == 1 and stem == last else [stem]
+        return re.sub(r"\W+", "_", "_".join(words)).strip("_")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,6 +275,8 @@ class EvaluationConfig:
     """Nucleus sampling; needs --temperature."""
     max_new_tokens: int | None = None
     """Most tokens to generate for an answer [the task's]."""
+    metrics: str | None = None
+    """Names with commas between them: accuracy, bleu, exact_match, meteor, rouge [the task's]."""
     eval_batch_size: int = 16
     """Prompts generated together."""
     samples: bool = True
@@ -358,7 +382,7 @@ class ExperimentConfig:
         if self.experiment_name:
             return self.experiment_name
         phases = f"_{self.dynamic_lora.phase_strategy or 'phases'}" if self.dynamic_lora.enabled else ""
-        return f"{self.data.dataset}_{self.lora.target}_r{self.lora.r}{phases}_s{self.training.seed}"
+        return f"{self.data.task_name}_{self.lora.target}_r{self.lora.r}{phases}_s{self.training.seed}"
 
     def to_dict(self) -> dict[str, Any]:
         """A plain nested dictionary, as written to config.json."""

@@ -19,14 +19,14 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from lorascope.config.experiment import DataConfig, Dtype, EvaluationConfig, ModelConfig
-from lorascope.errors import ConfigError, DataError, ModelError, RunError, pick
+from lorascope.errors import ConfigError, DataError, ModelError, RunError
 from lorascope.evaluation.answer_loss import answer_loss_tally, answer_losses
 from lorascope.evaluation.generate import base_of, generate, pad_id_of
 from lorascope.evaluation.metrics.base import Tally
 from lorascope.evaluation.result import Evaluation, assemble
 from lorascope.models.adapters import load_adapter
 from lorascope.models.base import context_length, load_base
-from lorascope.tasks import TASKS
+from lorascope.tasks import find_task
 from lorascope.tasks.base import Example, Task
 from lorascope.tasks.split import EvaluationData, load_evaluation
 from lorascope.training.batching import encode, encode_prompt
@@ -160,7 +160,7 @@ def evaluate_model(
     `evaluation.eval_samples` examples of `split` (the task's evaluation split unless named) are taken.
     """
     evaluation = evaluation or EvaluationConfig()
-    task = pick(TASKS, data.dataset, "task")
+    task = find_task(data)
     examples = load_evaluation(task, data, evaluation.eval_samples, split=split)  # before the model: it fails sooner
     loaded = load_model(model, adapter)
     return evaluate_examples(
@@ -262,8 +262,8 @@ class ModelEvaluator:
         batch_size: int = 16,
     ) -> Evaluation:
         """Judge the model on `num_samples` examples of a task (0: all), read from the official files in `data_dir`."""
-        task = pick(TASKS, dataset, "task")
         data = DataConfig(dataset=dataset, data_dir=None if data_dir is None else str(data_dir))
+        task = find_task(data)
         config = EvaluationConfig(
             eval_samples=num_samples,
             max_new_tokens=max_new_tokens,

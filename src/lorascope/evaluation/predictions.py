@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lorascope.config.experiment import DataConfig
-from lorascope.errors import DataError, pick
+from lorascope.errors import DataError
 from lorascope.evaluation.result import Evaluation, assemble
-from lorascope.tasks import TASKS
+from lorascope.tasks import find_task
 from lorascope.tasks.base import Example, Task
 from lorascope.tasks.files import jsonl_records
 from lorascope.tasks.split import EvaluationData, load_evaluation
@@ -27,7 +27,7 @@ class Prediction:
 
 def evaluate_predictions(path: Path, data: DataConfig, *, split: str | None = None) -> Evaluation:
     """Score a predictions file against a split of `data.dataset` (its evaluation split unless another is named)."""
-    task = pick(TASKS, data.dataset, "task")
+    task = find_task(data)
     predictions = read_predictions(path)  # first: it is quick, and the more likely one to be wrong
     return score_predictions(task, load_evaluation(task, data, 0, split=split), predictions, source=path.name)
 

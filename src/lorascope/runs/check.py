@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 
 from lorascope.config.experiment import ExperimentConfig
-from lorascope.errors import pick
 from lorascope.models.adapters import coverage, parameter_counts, select, wrap
 from lorascope.models.base import load_config_only
 from lorascope.models.modules import find_modules
 from lorascope.report.run_summary import show_coverage, show_rows
 from lorascope.report.terminal import Console
 from lorascope.runs.logs import captured
-from lorascope.tasks import TASKS
+from lorascope.tasks import find_task
 from lorascope.tasks.split import load_evaluation, load_training
 from lorascope.training.choices import check_choices
 from lorascope.training.phases import depth, draw_phases, plan_phases
@@ -33,7 +32,7 @@ def check(config: ExperimentConfig, console: Console) -> dict[str, Any]:
         counts = parameter_counts(adapted.model)
         show_coverage(coverage(modules, targets), config.lora.r, counts, console)
 
-        task = pick(TASKS, config.data.dataset, "task")
+        task = find_task(config.data)
         training = load_training(task, config.data)
         held_out = load_evaluation(task, config.data, config.evaluation.eval_samples, training=training)
         rows = prepare(config, task, base, training.train, training.validation)

@@ -15,7 +15,7 @@ from accelerate import PartialState
 
 from lorascope.config.experiment import ExperimentConfig
 from lorascope.config.load import from_json, to_json
-from lorascope.errors import ConfigError, Interrupted, LorascopeError, RunError, TrainingError, pick
+from lorascope.errors import ConfigError, Interrupted, LorascopeError, RunError, TrainingError
 from lorascope.evaluation.evaluator import evaluate_examples
 from lorascope.models.adapters import AdaptedModel, coverage, parameter_counts, select, wrap
 from lorascope.models.base import default_device, load_base
@@ -27,7 +27,7 @@ from lorascope.runs import rundir
 from lorascope.runs.environment import describe
 from lorascope.runs.logs import captured
 from lorascope.runs.results import summarise
-from lorascope.tasks import TASKS
+from lorascope.tasks import find_task
 from lorascope.tasks.split import EvaluationData, load_evaluation, load_training
 from lorascope.training.checkpoints import drop_after, newest_whole
 from lorascope.training.choices import check_choices
@@ -62,7 +62,7 @@ def load(folder: Path | str) -> RunRecord:
     if rundir.state(folder) != "finished":
         raise RunError("no-run", f"{folder} holds no finished run ({rundir.state(folder)})", "lorascope ls runs")
     config = _read_config(folder)
-    evaluation = folder / rundir.evaluation_name(config.data.dataset)
+    evaluation = folder / rundir.evaluation_name(config.data.task_name)
     return RunRecord(
         folder=folder,
         config=config,
@@ -95,7 +95,7 @@ def run(
     started = time.monotonic()
     main = PartialState().is_main_process
     with rundir.locked(folder, only=main), captured(verbose=console.verbose) as caught, _explained(config, folder):
-        task = pick(TASKS, config.data.dataset, "task")
+        task = find_task(config.data)
         training = load_training(task, config.data)
         held_out = None
         if config.evaluation.enabled:
@@ -272,7 +272,7 @@ def _evaluate(
     evaluation = evaluate_examples(
         adapted.model,
         adapted.tokenizer,
-        pick(TASKS, config.data.dataset, "task"),
+        find_task(config.data),
         held_out,
         config.evaluation,
         max_length=max_length,
@@ -281,7 +281,7 @@ def _evaluate(
     )
     if config.evaluation.samples:
         rundir.write_lines(folder / rundir.SAMPLES, evaluation.samples)
-    rundir.write_json(folder / rundir.evaluation_name(config.data.dataset), evaluation.to_dict())
+    rundir.write_json(folder / rundir.evaluation_name(config.data.task_name), evaluation.to_dict())
 
 
 @contextmanager

@@ -10,10 +10,10 @@ from typing import Any
 from safetensors import safe_open
 
 from lorascope.config.load import Resolved, flat
-from lorascope.errors import DataError, pick
+from lorascope.errors import DataError
 from lorascope.report.terminal import Console
 from lorascope.runs import rundir
-from lorascope.tasks import TASKS
+from lorascope.tasks import find_task
 from lorascope.training.phases import draw_phases, outline, plan_phases
 
 
@@ -21,7 +21,7 @@ def plan(resolved: Resolved, console: Console) -> dict[str, Any]:
     """Print every value that is not the built-in one, with its source, and the size of the run. Returns them."""
     config = resolved.config
     training, data, evaluation = config.training, config.data, config.evaluation
-    task = pick(TASKS, data.dataset, "task")
+    task = find_task(data)
     if data.data_dir is not None and not Path(data.data_dir).is_dir():
         raise DataError("no-folder", f"--data_dir {data.data_dir} is not a folder", "--data_dir FOLDER")
     layers = _depth(config.model.model_id)

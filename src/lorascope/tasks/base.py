@@ -26,6 +26,15 @@ class Reading:
     """Sentences that the user should see."""
 
 
+@dataclass(frozen=True)
+class Message:
+    """One turn of a chat."""
+
+    role: str
+    """system, user or assistant."""
+    content: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Example:
     """One thing to learn or to answer. Training and evaluation use the same prompt."""
@@ -40,6 +49,9 @@ class Example:
     """Every right answer; the target alone where the data has one."""
     group: str
     """Rows of one group never part between training and validation (E2E: the meaning representation, …)."""
+    messages: tuple[Message, ...] = ()
+    """A chat instead of a prompt: turns up to and including the answer, an assistant's, which is `target`. The
+    tokenizer's chat template makes the prompt of them; `prompt` is then the same in plain words, for people."""
     meta: Mapping[str, Any] = field(default_factory=dict)
     """What a metric needs besides text (WikiSQL: table and sql dict)."""
 
@@ -56,6 +68,8 @@ class Task:
     """Split -> names of its official files. The keys are the splits that there are."""
     read: Callable[[Path, str], Reading]
     """(folder, split) -> its rows, from the official files in that folder. Raises DataError."""
+    builtin: Callable[[str], list[Row]] | None = None
+    """split -> generated rows, the same every time; None where there is no generator."""
     to_examples: Callable[[Sequence[Row]], list[Example]]
     """Rows -> training examples, one per row, in order."""
     to_evaluation: Callable[[Sequence[Row]], list[Example]]

@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lorascope.tasks.base import Example, Reading, Row, Task
+from lorascope.tasks.builtin import generator
 from lorascope.tasks.files import Record, collect, csv_records, find, open_end, text_field
 from lorascope.tasks.prompts import layout, one_line
 
@@ -70,6 +71,7 @@ TASK = Task(
     version=1,
     files=FILES,
     read=read,
+    builtin=generator("e2e_nlg"),
     to_examples=to_examples,
     to_evaluation=to_evaluation,
     evaluation_split="test",

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lorascope.tasks.base import Example, Reading, Row, Task
+from lorascope.tasks.builtin import generator
 from lorascope.tasks.files import Record, collect, field, find, jsonl_records, text_field, wrong
 from lorascope.tasks.prompts import bare, layout, one_line
 
@@ -82,6 +83,7 @@ TASK = Task(
     version=1,
     files=FILES,
     read=read,
+    builtin=generator("multi_nli"),
     to_examples=to_examples,
     to_evaluation=to_examples,
     evaluation_split="validation",

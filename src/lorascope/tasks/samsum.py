@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lorascope.tasks.base import Example, Reading, Row, Task
+from lorascope.tasks.builtin import generator
 from lorascope.tasks.files import Record, collect, find, json_list_records, text_field
 from lorascope.tasks.prompts import bare, layout, lines, one_line
 
@@ -62,6 +63,7 @@ TASK = Task(
     version=1,
     files=FILES,
     read=read,
+    builtin=generator("samsum"),
     to_examples=to_examples,
     to_evaluation=to_examples,
     evaluation_split="test",

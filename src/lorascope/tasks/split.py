@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -37,7 +37,7 @@ class TrainingData:
         p = self.provenance
         head = (
             f"  data      {p['task']}: {len(self.train):,} rows to train on, {len(self.validation):,} for validation; "
-            f"{'all' if p['drawn'] == p['rows'] else 'drawn from the'} {p['rows']:,} in {', '.join(p['files'])}"
+            f"{'all' if p['drawn'] == p['rows'] else 'drawn from the'} {p['rows']:,} {_whence(p)}"
         )
         return "\n".join([head, *(f"  note      {note}" for note in self.notes)])
 
@@ -199,9 +199,15 @@ def _check_ids(examples: Sequence[Example], loaded: Loaded) -> None:
     for example in examples:
         if example.id in seen:
             raise DataError(
-                "same-id", f"{loaded.files[0]}: two rows have the id {example.id!r}", "give every row its own id"
+                "same-id",
+                f"{loaded.files[0] if loaded.files else loaded.source}: two rows have the id {example.id!r}",
+                "give every row its own id",
             )
         seen.add(example.id)
+
+
+def _whence(provenance: Mapping[str, Any]) -> str:
+    return f"in {', '.join(provenance['files'])}" if provenance["files"] else f"({provenance['source']})"
 
 
 def _provenance(task: Task, loaded: Loaded, split: str) -> dict[str, Any]:

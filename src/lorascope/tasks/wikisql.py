@@ -21,6 +21,7 @@ from typing import Any
 
 from lorascope.errors import DataError
 from lorascope.tasks.base import Example, Reading, Row, Task
+from lorascope.tasks.builtin import generator
 from lorascope.tasks.files import Record, collect, field, find, jsonl_records, text_field, wrong
 from lorascope.tasks.prompts import layout, one_line
 
@@ -149,6 +150,7 @@ TASK = Task(
     version=1,
     files=FILES,
     read=read,
+    builtin=generator("wikisql"),
     to_examples=to_examples,
     to_evaluation=to_examples,
     evaluation_split="test",
