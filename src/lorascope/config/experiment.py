@@ -196,8 +196,8 @@ class DataConfig:
     """Task: e2e_nlg, samsum, wikisql or multi_nli; or data of your own: a .jsonl, .csv, .tsv or .parquet file, a folder
     with train, validation and test files, or a hub id [the study's first]."""
     data_source: Literal["auto", "hub", "local", "builtin"] = "auto"
-    """Where a task's rows come from: local is --data_dir, hub the data set's repository, builtin are generated rows; auto
-    is --data_dir if given, else the hub."""
+    """Where a task's rows come from: local is --data_dir, hub the data set's repository, builtin a generator; auto is
+    --data_dir if given, else the hub."""
     data_revision: str | None = None
     """Commit, branch or tag of the data set on the hub [its newest; the commit is recorded]."""
     data_dir: str | None = None
