@@ -137,7 +137,7 @@ def run_options() -> list[Option]:
     return [
         *_start("run"),
         switch("plan", "Show what would be done, and where each value comes from; start nothing."),
-        switch("batch", "Run every preset, with the other flags over each."),
+        switch("batch", "Run the 16 presets of the study, with the other flags over each."),
         Option(
             flag="compare", kind="values", group="run", metavar="FOLDER",
             help="Put finished runs side by side instead of running, like lorascope compare.",

@@ -9,7 +9,7 @@ from typing import Any
 from lorascope import __version__
 from lorascope.cli_split import Given
 from lorascope.config.load import Resolved, resolve
-from lorascope.config.presets import PRESETS
+from lorascope.config.presets import STUDY
 from lorascope.errors import ConfigError, Interrupted, LorascopeError, RunError
 from lorascope.report.terminal import Console
 from lorascope.runs import rundir
@@ -44,11 +44,8 @@ def check(given: Given, console: Console) -> Any:
 
 def quickstart(given: Given, console: Console) -> Any:
     """`lorascope quickstart`"""
-    folder = given.get("output_dir", "results")
-    console.note(f"lorascope {__version__}  quickstart in {folder}", "  loading   torch and transformers")
-    from lorascope.runs.quickstart import quickstart as run_quickstart
-
-    return _record(run_quickstart(console, output_dir=folder))
+    named = {"experiment_name": "quickstart", **given.settings}
+    return _run_one(resolve(named, preset="quickstart"), given, console)
 
 
 def env(given: Given, console: Console) -> Any:
@@ -115,7 +112,7 @@ def _resume(given: Given, console: Console) -> Any:
 def _batch(given: Given, console: Console) -> Any:
     """Every preset with the same flags over it; one that fails does not stop the others."""
     _refuse_beside("batch", given, ("preset", "experiment_name"))
-    runs = {name: _resolved(given, console, name) for name in PRESETS}
+    runs = {name: _resolved(given, console, name) for name in STUDY}
     if given.get("plan"):
         return _plan(list(runs.values()), console)
     results: dict[str, Any] = {}
@@ -149,6 +146,7 @@ def _record(record: Any) -> dict[str, Any]:
         "results": record.results,
         "gradients": record.gradients,
         "evaluation": record.evaluation,
+        "base_evaluation": record.base_evaluation,
     }
 
 

@@ -22,6 +22,7 @@ class Record:
     results: dict
     gradients: dict
     evaluation: dict | None
+    base_evaluation: object
 
 
 @dataclass
@@ -54,7 +55,7 @@ def runs(monkeypatch, tmp_path):
         stub.act(config, console)
         folder = Path(resume or Path(config.output_dir) / config.run_name)
         console.saved(folder)
-        return Record(folder, {"steps": config.training.max_steps, "loss": float("nan")}, {}, None)
+        return Record(folder, {"steps": config.training.max_steps, "loss": float("nan")}, {}, None, None)
 
     def evaluate_model(model, adapter, data, evaluation, *, split, console):
         stub.seen.append((model, adapter, data, evaluation, split))
@@ -75,10 +76,6 @@ def runs(monkeypatch, tmp_path):
         return {"modules": 154}
 
     module("lorascope.runs.check", check=check)
-    module(
-        "lorascope.runs.quickstart",
-        quickstart=lambda console, *, output_dir: run(ExperimentConfig(output_dir=output_dir), console=console),
-    )
     module(
         "lorascope.evaluation.evaluator",
         evaluate_model=evaluate_model,

@@ -14,7 +14,7 @@ import pytest
 from lorascope import cli
 from lorascope.cli_split import flag_name, split
 from lorascope.config.load import resolve
-from lorascope.config.presets import PRESETS
+from lorascope.config.presets import STUDY
 from lorascope.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,7 +75,7 @@ def test_the_seeds_commands_are_taken(runs, lorascope):
 def test_batch_runs_every_preset_with_the_other_flags_over_each(runs, lorascope):
     assert lorascope("run --batch --max_steps 20 --seed 3").code == 0
     assert [config.run_name for config, _ in runs.seen] == [
-        resolve({"seed": "3"}, preset=name).config.run_name for name in PRESETS
+        resolve({"seed": "3"}, preset=name).config.run_name for name in STUDY
     ]
     assert {config.training.max_steps for config, _ in runs.seen} == {20}
 
@@ -87,10 +87,10 @@ def test_a_failed_run_of_a_batch_does_not_stop_the_others_and_is_named(runs, lor
 
     runs.act = act
     shown = lorascope("run --batch")
-    assert len(runs.seen) == len(PRESETS)
+    assert len(runs.seen) == len(STUDY)
     assert shown.code == 2
-    failed = [name for name in PRESETS if name.startswith("samsum")]
-    assert f"error[batch-failed]: {len(failed)} of {len(PRESETS)} runs failed: {', '.join(failed)}" in shown.err
+    failed = [name for name in STUDY if name.startswith("samsum")]
+    assert f"error[batch-failed]: {len(failed)} of {len(STUDY)} runs failed: {', '.join(failed)}" in shown.err
     assert "try: lorascope run --preset samsum_attention" in shown.err
 
 

@@ -51,7 +51,13 @@ def test_json_holds_result_files_warnings_and_next(runs, lorascope):
     assert json.loads(shown.out) == {
         "schema": 1,
         "verb": "run",
-        "result": {"folder": folder, "results": {"steps": 100, "loss": None}, "gradients": {}, "evaluation": None},
+        "result": {
+            "folder": folder,
+            "results": {"steps": 100, "loss": None},
+            "gradients": {},
+            "evaluation": None,
+            "base_evaluation": None,
+        },
         "files": [folder],
         "warnings": ["3 rows were cut"],
         "next": ["lorascope ls runs"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -268,7 +269,9 @@ configs = st.builds(
         target=st.sampled_from(["attention_only", "mlp_only", "both", "all", "attention_qv"]),
     ),
     training=st.builds(TrainingConfig, lr=numbers, seed=st.integers(0, 2**32 - 1), weight_decay=st.floats(0, 1e3)),
-    data=st.builds(DataConfig, dataset=texts, data_dir=st.none() | st.just("none") | texts),
+    data=st.builds(
+        DataConfig, dataset=texts.filter(lambda t: re.search(r"\w", t)), data_dir=st.none() | st.just("none") | texts
+    ),
     evaluation=st.builds(EvaluationConfig, enabled=st.booleans(), temperature=st.none() | numbers),
     output_dir=texts,
 )

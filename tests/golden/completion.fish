@@ -13,7 +13,7 @@ complete -c lorascope -n '__fish_seen_subcommand_from ls' -l json
 complete -c lorascope -n '__fish_seen_subcommand_from ls' -l color -r -f -a 'auto always never'
 complete -c lorascope -n '__fish_seen_subcommand_from compare' -l json
 complete -c lorascope -n '__fish_seen_subcommand_from compare' -l color -r -f -a 'auto always never'
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l preset -r -f -a 'e2e_attention e2e_mlp e2e_both e2e_dynamic samsum_attention samsum_mlp samsum_both samsum_dynamic wikisql_attention wikisql_mlp wikisql_both wikisql_dynamic mnli_attention mnli_mlp mnli_both mnli_dynamic'
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l preset -r -f -a 'e2e_attention e2e_mlp e2e_both e2e_dynamic samsum_attention samsum_mlp samsum_both samsum_dynamic wikisql_attention wikisql_mlp wikisql_both wikisql_dynamic mnli_attention mnli_mlp mnli_both mnli_dynamic quickstart quickstart_samsum quickstart_wikisql quickstart_mnli'
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l config -r
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l plan
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l batch
@@ -46,8 +46,14 @@ complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate qu
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l save_every -r
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l report_to -r
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l dataset -r -f -a 'e2e_nlg samsum wikisql multi_nli'
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l data_source -r -f -a 'auto local'
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l data_source -r -f -a 'auto hub local builtin'
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l data_revision -r
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l data_dir -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l prompt_column -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l target_column -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l prompt_template -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l drop_duplicates
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l no_drop_duplicates
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l num_samples -r
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l validation_split -r
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l max_length -r
@@ -59,10 +65,13 @@ complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate qu
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l weight_every -r
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l eval
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l no_eval
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l eval_base
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l no_eval_base
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l eval_samples -r
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l temperature -r
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l top_p -r
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l max_new_tokens -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l metrics -r
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l eval_batch_size -r
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l samples
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l no_samples
@@ -88,7 +97,7 @@ complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l attn_implemen
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l trust_remote_code
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l no_trust_remote_code
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l dataset -r -f -a 'e2e_nlg samsum wikisql multi_nli'
-complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l data_source -r -f -a 'auto local'
+complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l data_source -r -f -a 'auto hub local builtin'
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l data_dir -r
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l max_length -r
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l eval_samples -r
@@ -106,7 +115,7 @@ complete -c lorascope -n '__fish_seen_subcommand_from quickstart' -s q -l quiet
 complete -c lorascope -n '__fish_seen_subcommand_from quickstart' -s v -l verbose
 complete -c lorascope -n '__fish_seen_subcommand_from quickstart' -l color -r -f -a 'auto always never'
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l list
-complete -c lorascope -n '__fish_seen_subcommand_from check' -l preset -r -f -a 'e2e_attention e2e_mlp e2e_both e2e_dynamic samsum_attention samsum_mlp samsum_both samsum_dynamic wikisql_attention wikisql_mlp wikisql_both wikisql_dynamic mnli_attention mnli_mlp mnli_both mnli_dynamic'
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l preset -r -f -a 'e2e_attention e2e_mlp e2e_both e2e_dynamic samsum_attention samsum_mlp samsum_both samsum_dynamic wikisql_attention wikisql_mlp wikisql_both wikisql_dynamic mnli_attention mnli_mlp mnli_both mnli_dynamic quickstart quickstart_samsum quickstart_wikisql quickstart_mnli'
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l config -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l model -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l dtype -r -f -a 'auto float32 bfloat16 float16'
@@ -134,8 +143,14 @@ complete -c lorascope -n '__fish_seen_subcommand_from check' -l eval_every -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l save_every -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l report_to -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l dataset -r -f -a 'e2e_nlg samsum wikisql multi_nli'
-complete -c lorascope -n '__fish_seen_subcommand_from check' -l data_source -r -f -a 'auto local'
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l data_source -r -f -a 'auto hub local builtin'
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l data_revision -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l data_dir -r
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l prompt_column -r
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l target_column -r
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l prompt_template -r
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l drop_duplicates
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l no_drop_duplicates
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l num_samples -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l validation_split -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l max_length -r
@@ -147,10 +162,13 @@ complete -c lorascope -n '__fish_seen_subcommand_from check' -l no_layer_norm
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l weight_every -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l eval
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l no_eval
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l eval_base
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l no_eval_base
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l eval_samples -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l temperature -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l top_p -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l max_new_tokens -r
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l metrics -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l eval_batch_size -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l samples
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l no_samples

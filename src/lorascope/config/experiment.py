@@ -19,6 +19,7 @@ from lorascope.errors import ConfigError, near
 
 Target = Literal["attention_only", "attention_qv", "mlp_only", "both", "all"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+DataSource = Literal["auto", "hub", "local", "builtin"]
 
 TARGET_MODULES: dict[str, tuple[str, ...]] = {
     "attention_only": ("q_proj", "k_proj", "v_proj", "o_proj"),
@@ -32,6 +33,7 @@ TARGET_MODULES: dict[str, tuple[str, ...]] = {
 FLAG_NAMES: dict[tuple[str, str], str] = {
     ("model", "model_id"): "model",
     ("evaluation", "enabled"): "eval",
+    ("evaluation", "base"): "eval_base",
     ("dynamic_lora", "enabled"): "dynamic_lora",
 }
 """(section, field) -> flag, for the fields whose flag has another name."""
@@ -73,7 +75,7 @@ class ModelConfig:
     """The base model."""
 
     model_id: str = "TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T"
-    """Hub id or local folder of a causal language model [the study's model]."""
+    """Hub id or local folder of a causal language model, or embedded, the tiny Llama inside lorascope [the study's]."""
     dtype: Dtype = "auto"
     """Number format of the base weights [auto: float32 on the CPU, bfloat16 on a GPU]."""
     device_map: str | None = None
@@ -195,7 +197,7 @@ class DataConfig:
     dataset: str = DatasetType.E2E_NLG.value
     """Task: e2e_nlg, samsum, wikisql or multi_nli; or data of your own: a .jsonl, .csv, .tsv or .parquet file, a folder
     with train, validation and test files, or a hub id [the study's first]."""
-    data_source: Literal["auto", "hub", "local", "builtin"] = "auto"
+    data_source: DataSource = "auto"
     """Where a task's rows come from: local is --data_dir, hub the data set's repository, builtin a generator; auto is
     --data_dir if given, else the hub."""
     data_revision: str | None = None
@@ -227,7 +229,7 @@ class DataConfig:
             object.__setattr__(self, "dataset", self.dataset.value)
         _require(bool(re.search(r"\w", self.dataset)), "dataset", "a task, a file, a folder or a hub id", self.dataset)
         _floats(self)
-        _one_of(self, "data_source", ("auto", "hub", "local", "builtin"))
+        _one_of(self, "data_source", get_args(DataSource))
         _one_of(self, "loss_on", ("answer", "all"))
         _require(self.num_samples >= 0, "num_samples", "at least 0 (0 is all)", self.num_samples)
         _require(self.data_seed >= 0, "data_seed", "at least 0", self.data_seed)
@@ -266,6 +268,8 @@ class EvaluationConfig:
 
     enabled: bool = True
     """Evaluate after training."""
+    base: bool = False
+    """Evaluate the base model without adapters too, on the same examples, to see what training changed."""
     eval_samples: int = 200
     """Test examples to generate for; 0 is all. It is not the validation during training: that takes
     num_samples * validation_split rows [minutes on a CPU]."""

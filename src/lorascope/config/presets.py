@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from lorascope.config.experiment import DatasetType, DynamicLoRAConfig, ExperimentConfig, Target
+from lorascope.config.experiment import (
+    DataConfig,
+    DatasetType,
+    DynamicLoRAConfig,
+    EvaluationConfig,
+    ExperimentConfig,
+    LoRAConfig,
+    ModelConfig,
+    Target,
+    TrainingConfig,
+)
 
 
 def e2e_attention() -> ExperimentConfig:
@@ -91,6 +101,26 @@ def mnli_dynamic() -> ExperimentConfig:
     return _in_phases(mnli_both())
 
 
+def quickstart() -> ExperimentConfig:
+    """E2E NLG in small: the model inside lorascope, generated data, two minutes on two cores."""
+    return _quick(DatasetType.E2E_NLG)
+
+
+def quickstart_samsum() -> ExperimentConfig:
+    """SAMSum in small: the model inside lorascope, generated data."""
+    return _quick(DatasetType.SAMSUM)
+
+
+def quickstart_wikisql() -> ExperimentConfig:
+    """WikiSQL in small: the model inside lorascope, generated data."""
+    return _quick(DatasetType.WIKISQL)
+
+
+def quickstart_mnli() -> ExperimentConfig:
+    """Multi-NLI in small: the model inside lorascope, generated data."""
+    return _quick(DatasetType.MULTI_NLI)
+
+
 PRESETS: dict[str, Callable[[], ExperimentConfig]] = {
     preset.__name__: preset
     for preset in (
@@ -98,13 +128,27 @@ PRESETS: dict[str, Callable[[], ExperimentConfig]] = {
         samsum_attention, samsum_mlp, samsum_both, samsum_dynamic,
         wikisql_attention, wikisql_mlp, wikisql_both, wikisql_dynamic,
         mnli_attention, mnli_mlp, mnli_both, mnli_dynamic,
+        quickstart, quickstart_samsum, quickstart_wikisql, quickstart_mnli,
     )
 }  # fmt: skip
+
+STUDY = tuple(name for name in PRESETS if not name.startswith("quickstart"))
+"""The seed's presets, four placements of four tasks: what --batch runs."""
 
 
 def _with(dataset: DatasetType, target: Target) -> ExperimentConfig:
     base = e2e_attention()
     return replace(base, data=replace(base.data, dataset=dataset.value), lora=replace(base.lora, target=target))
+
+
+def _quick(dataset: DatasetType) -> ExperimentConfig:
+    return ExperimentConfig(
+        model=ModelConfig(model_id="embedded"),
+        lora=LoRAConfig(target="both", r=8, lora_alpha=16, lora_dropout=0.0),
+        training=TrainingConfig(batch_size=16, grad_accum=1, max_steps=300, lr=1e-2),
+        data=DataConfig(dataset=dataset.value, data_source="builtin", num_samples=0, validation_split=0.05),
+        evaluation=EvaluationConfig(eval_samples=0, eval_batch_size=50, base=True),
+    )
 
 
 def _in_phases(base: ExperimentConfig) -> ExperimentConfig:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from lorascope.config.experiment import DataConfig, Dtype, EvaluationConfig, ModelConfig
+from lorascope.config.experiment import DataConfig, DataSource, Dtype, EvaluationConfig, ModelConfig
 from lorascope.errors import ConfigError, DataError, ModelError, RunError
 from lorascope.evaluation.answer_loss import answer_loss_tally, answer_losses
 from lorascope.evaluation.generate import base_of, generate, pad_id_of
@@ -255,14 +255,17 @@ class ModelEvaluator:
         num_samples: int = 200,
         *,
         data_dir: Path | str | None = None,
+        data_source: DataSource = "auto",
         split: str | None = None,
         max_new_tokens: int | None = None,
         temperature: float | None = None,
         top_p: float | None = None,
         batch_size: int = 16,
     ) -> Evaluation:
-        """Judge the model on `num_samples` examples of a task (0: all), read from the official files in `data_dir`."""
-        data = DataConfig(dataset=dataset, data_dir=None if data_dir is None else str(data_dir))
+        """Judge the model on `num_samples` examples of a task (0: all), from `data_dir` or another `data_source`."""
+        data = DataConfig(
+            dataset=dataset, data_source=data_source, data_dir=None if data_dir is None else str(data_dir)
+        )
         task = find_task(data)
         config = EvaluationConfig(
             eval_samples=num_samples,

@@ -19,11 +19,13 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError, safe_open
 
 from lorascope.errors import LorascopeError, ModelError
+from lorascope.models import embedded
 
 HUB_TIMEOUT = 5.0
 """Seconds that the hub has to answer the first question; its own libraries would wait for minutes."""
 
 _FOLDER = "--model /path/to/folder"
+_AWAY = ("--model embedded --data_source builtin   (the tiny Llama inside lorascope, generated data)", _FOLDER)
 
 
 class Source(NamedTuple):
@@ -42,7 +44,7 @@ def find(model_id: str, *, code: bool) -> Source:
     needs, also when told not to, and wait for minutes if it is silent. `code`: download the checkpoint's Python too.
     Errors: ModelError, within HUB_TIMEOUT if the hub cannot be reached.
     """
-    folder = Path(model_id).expanduser()
+    folder = embedded.folder_of(model_id)
     if folder.exists():
         _check_folder(folder, str(folder))
         return Source(folder, revision=None)
@@ -74,7 +76,7 @@ def _cached(model_id: str, reason: str) -> Source:
     except HFValidationError:
         config = None
     if not isinstance(config, str):
-        raise ModelError("hub-unreachable", f"{reason}; {model_id} is neither in the cache nor a folder", _FOLDER)
+        raise ModelError("hub-unreachable", f"{reason}; {model_id} is neither in the cache nor a folder", *_AWAY)
     folder = Path(config).parent
     try:
         _check_folder(folder, model_id)

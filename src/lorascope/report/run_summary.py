@@ -99,6 +99,7 @@ def show_run(
     results: Mapping[str, Any],
     gradients: Mapping[str, Any],
     evaluation: Mapping[str, Any] | None,
+    base: Mapping[str, Any] | None,
     console: Console,
 ) -> None:
     """What a finished run showed, and what to look at next."""
@@ -132,8 +133,11 @@ def show_run(
         )
     if evaluation:
         console.table(
-            ["metric", "value", "95 % interval", "unit"],
-            [_metric_row(name, score) for name, score in evaluation["metrics"].items()],
+            ["metric", *(["base"] if base else []), "trained" if base else "value", "95 % interval", "unit"],
+            [
+                [name, *([base["metrics"][name]["value"]] if base else []), *_metric_row(score)]
+                for name, score in evaluation["metrics"].items()
+            ],
         )
         which = f"{evaluation['n']:,} examples of the {evaluation['split']} split"
         console.out(f"{which}; the intervals are over examples, not over seeds")
@@ -167,7 +171,7 @@ def _gradient_row(group: str, entry: Mapping[str, Any], weights: Mapping[str, An
     ]
 
 
-def _metric_row(name: str, score: Mapping[str, Any]) -> Sequence[object]:
+def _metric_row(score: Mapping[str, Any]) -> Sequence[object]:
     ends = (score["ci_low"], score["ci_high"])
     interval = "-" if None in ends else f"[{short(ends[0])}, {short(ends[1])}]"
-    return [name, score["value"], interval, score["unit"]]
+    return [score["value"], interval, score["unit"]]

@@ -17,6 +17,7 @@ from lorascope.config.experiment import ExperimentConfig
 from lorascope.config.load import from_json, to_json
 from lorascope.errors import ConfigError, Interrupted, LorascopeError, RunError, TrainingError
 from lorascope.evaluation.evaluator import evaluate_examples
+from lorascope.evaluation.result import Evaluation
 from lorascope.models.adapters import AdaptedModel, coverage, parameter_counts, select, wrap
 from lorascope.models.base import default_device, load_base
 from lorascope.models.modules import find_modules
@@ -49,6 +50,8 @@ class RunRecord:
     """gradient_analysis.summary.json"""
     evaluation: dict[str, Any] | None
     """{dataset}_evaluation.json, None without evaluation"""
+    base_evaluation: dict[str, Any] | None
+    """base_evaluation.json: the same for the base model without adapters, None without --eval_base"""
 
     @property
     def measurements(self) -> pd.DataFrame:
@@ -68,8 +71,13 @@ def load(folder: Path | str) -> RunRecord:
         config=config,
         results=rundir.read_json(folder / rundir.RESULTS),
         gradients=rundir.read_json(folder / rundir.GRADIENT_SUMMARY),
-        evaluation=rundir.read_json(evaluation) if evaluation.is_file() else None,
+        evaluation=_read_if_there(evaluation),
+        base_evaluation=_read_if_there(folder / rundir.BASE_EVALUATION),
     )
+
+
+def _read_if_there(file: Path) -> dict[str, Any] | None:
+    return rundir.read_json(file) if file.is_file() else None
 
 
 def run(
@@ -140,7 +148,7 @@ def run(
         rundir.wait(folder)
     record = load(folder)
     if main:
-        show_run(folder, record.results, record.gradients, record.evaluation, console)
+        show_run(folder, record.results, record.gradients, record.evaluation, record.base_evaluation, console)
     return record
 
 
@@ -269,16 +277,23 @@ def _evaluate(
     max_length: int,
     console: Console,
 ) -> None:
-    evaluation = evaluate_examples(
-        adapted.model,
-        adapted.tokenizer,
-        find_task(config.data),
-        held_out,
-        config.evaluation,
-        max_length=max_length,
-        about={"base": config.model.model_id, "adapter": rundir.FINAL_MODEL},
-        console=console,
-    )
+    def judge(adapter: str | None) -> Evaluation:
+        return evaluate_examples(
+            adapted.model,
+            adapted.tokenizer,
+            find_task(config.data),
+            held_out,
+            config.evaluation,
+            max_length=max_length,
+            about={"base": config.model.model_id, "adapter": adapter},
+            console=console,
+        )
+
+    if config.evaluation.base:
+        with adapted.model.disable_adapter():
+            base = judge(None)
+        rundir.write_json(folder / rundir.BASE_EVALUATION, base.to_dict())
+    evaluation = judge(rundir.FINAL_MODEL)
     if config.evaluation.samples:
         rundir.write_lines(folder / rundir.SAMPLES, evaluation.samples)
     rundir.write_json(folder / rundir.evaluation_name(config.data.task_name), evaluation.to_dict())

@@ -11,6 +11,7 @@ from safetensors import safe_open
 
 from lorascope.config.load import Resolved, flat
 from lorascope.errors import DataError
+from lorascope.models import embedded
 from lorascope.report.terminal import Console
 from lorascope.runs import rundir
 from lorascope.tasks import find_task
@@ -88,14 +89,14 @@ def _command(resolved: Resolved) -> str:
 
 def _depth(model_id: str) -> int | None:
     """Number of layers, where the checkpoint lies here and says so."""
-    file = Path(model_id) / "config.json"
+    file = embedded.folder_of(model_id) / "config.json"
     facts = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return next((facts[name] for name in ("num_hidden_layers", "n_layer", "num_layers") if name in facts), None)
 
 
 def _model(model_id: str) -> str:
     """Name, and size where the checkpoint lies here: read off the headers of its weight files."""
-    folder = Path(model_id)
+    folder = embedded.folder_of(model_id)
     files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
     if not files:
         return f"{model_id} (from the hub)" if not folder.is_dir() else model_id

@@ -34,6 +34,9 @@ SAMPLES = "samples.jsonl"
 ENVIRONMENT = "environment.json"
 LOG = "log.txt"
 
+BASE_EVALUATION = "base_evaluation.json"
+"""The scores of the base model without adapters, with --eval_base."""
+
 State = Literal["absent", "finished", "unfinished", "foreign"]
 
 
