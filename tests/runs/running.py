@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
 import io
 import json
@@ -64,9 +65,14 @@ def printed(command: str) -> Typed:
 def make_home(folder: Path) -> Path:
     """folder/base, a checkpoint; folder/data/{task}, official files of a few dozen rows."""
     save_toy(folder / "base")
-    e2e_nlg.write_official(folder / "data" / "e2e_nlg", train=8, validation=2, test=5, seed=1)
-    for task in TASKS[1:]:
-        (folder / "data" / task).mkdir()
+    for task in TASKS:
+        (folder / "data" / task).mkdir(parents=True)
+    for name, split, count in (("trainset", "train", 8), ("devset", "validation", 2), ("testset_w_refs", "test", 5)):
+        with (folder / "data" / "e2e_nlg" / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("mr", "ref"))
+            for values, references in e2e_nlg.restaurants(split)[:count]:
+                writer.writerows((e2e_nlg.write_meaning(values), text) for text in references[:3])
     names = ("Ann", "Bob", "Cid", "Dan", "Eve", "Fay")
     dialogues = [
         {"id": str(i), "dialogue": f"{a}: tea at {i}?\r\n{b}: fine", "summary": f"{a} and {b} have tea at {i}."}

@@ -61,6 +61,7 @@ def test_opposites_are_two_different_words_and_belong_to_one_pair():
         ("used car", "a used car"),
         ("umbrella", "an umbrella"),
         ("Italian pub", "an Italian pub"),
+        ("one star", "a one star"),
     ],
 )
 def test_articles(text, said):

@@ -236,8 +236,9 @@ GOING = _verbs(
 
 
 def article(text: str) -> str:
-    """`text` after its indefinite article, told from the first letters: "an old hat", "a used car", "an umbrella"."""
-    return f"{'an' if text.lower().startswith(('a', 'e', 'i', 'o', 'um', 'un')) else 'a'} {text}"
+    """`text` after its indefinite article, told from its letters: "an old hat", "a used car", "a one way ticket"."""
+    vowel = text.lower().startswith(("a", "e", "i", "o", "um", "un")) and not text.lower().startswith("one")
+    return f"{'an' if vowel else 'a'} {text}"
 
 
 def listed(items: tuple[str, ...] | list[str]) -> str:
