@@ -26,6 +26,16 @@ class Reading:
     """Sentences that the user should see."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where data of one's own was found."""
+
+    source: str
+    """"local", or "hub:owner/name"."""
+    revision: str | None = None
+    """Commit of the data set on the hub."""
+
+
 @dataclass(frozen=True)
 class Message:
     """One turn of a chat."""
@@ -87,5 +97,7 @@ class Task:
     """Published rows per split."""
     labels: tuple[str, ...] = ()
     """The closed set of answers of a classification task."""
-    stop: str = "\n"
-    """An answer ends before this text at the latest (after end-of-sequence, which comes first)."""
+    stop: str | None = "\n"
+    """An answer ends before this text at the latest (after end-of-sequence, which comes first); None: no such text."""
+    origin: Origin | None = None
+    """Set where the task knows its rows itself: data of one's own. `read` then takes no notice of its folder."""
