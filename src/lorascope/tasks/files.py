@@ -1,7 +1,8 @@
-"""Reading the files that tasks come in: CSV, JSON Lines and JSON lists, plain or gzipped, always UTF-8.
+"""Reading the files that data comes in: CSV, JSON Lines and JSON lists, plain or gzipped, always UTF-8; and Parquet.
 
 Every record comes with the place it was read from, and everything that is wrong with a file is one DataError that names
-file and line. Files are read line by line, so that memory holds the records that a task keeps and not the file.
+file and line (Parquet: the row's number). Files are read in pieces, so that memory holds the records that a task keeps
+and not the file.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +31,7 @@ class Record(NamedTuple):
     """One record of a file."""
 
     where: str
-    """File and first line, as in "data/trainset.csv:17"."""
+    """File and first line, as in "data/trainset.csv:17"; of Parquet the row, from 1: "train.parquet:row 17"."""
     fields: Mapping[str, Any]
 
 
@@ -58,9 +61,26 @@ def find(folder: Path, name: str, *, variant: str | None = None) -> Path:
     )
 
 
-def csv_records(path: Path) -> Iterator[Record]:
+def records(path: Path, *, unread: Collection[str] = ()) -> Iterator[Record]:
+    """The records of a file of any kind in `READERS`, told by its name; of Parquet without the columns `unread`."""
+    kind = suffix(path.name)
+    if kind is None:
+        raise DataError(
+            "no-reader", f"{path} is none of the files that are read: {', '.join(READERS)}", "save it as .jsonl or .csv"
+        )
+    return parquet_records(path, unread=unread) if kind == ".parquet" else READERS[kind](path)
+
+
+def suffix(name: str) -> str | None:
+    """The key of `READERS` that a file's name ends in, before a .gz (Parquet has none)."""
+    stem = name.lower().removesuffix(".gz")
+    kind = next((kind for kind in READERS if stem.endswith(kind)), None)
+    return None if kind == ".parquet" and stem != name.lower() else kind
+
+
+def csv_records(path: Path, *, delimiter: str = ",") -> Iterator[Record]:
     """The rows of a CSV file with a header (RFC 4180: quoted fields may hold commas, quotes and line ends)."""
-    reader = csv.reader((text for _, text in _lines(path)), strict=True)
+    reader = csv.reader((text for _, text in _lines(path)), strict=True, delimiter=delimiter)
     header: list[str] | None = None
     while True:
         start = reader.line_num + 1
@@ -151,6 +171,56 @@ def json_list_records(path: Path) -> Iterator[Record]:
         raise DataError("bad-file", f"{where(at)}: {_short(text[at : at + 40])} stands after the list's end", _FETCH)
 
 
+def json_records(path: Path) -> Iterator[Record]:
+    """The objects of a .json file: of one JSON list, or one per line, as its first character tells."""
+    first = next((text.lstrip()[:1] for _, text in _lines(path) if text.strip()), "")
+    return jsonl_records(path) if first == "{" else json_list_records(path)
+
+
+def parquet_records(path: Path, *, unread: Collection[str] = ()) -> Iterator[Record]:
+    """The rows of a Parquet file, without the columns `unread`."""
+    import pyarrow as pa  # half a second, and most tasks come in other files
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            names = [name for name in file.schema_arrow.names if name not in unread]
+            for batch in file.iter_batches(batch_size=1000, columns=names):
+                for fields in _batch_rows(batch):
+                    number += 1
+                    yield Record(f"{path}:row {number}", fields)
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise DataError("not-utf8", f"{path}:row {number + 1}: byte 0x{byte:02x} is not UTF-8", _FETCH) from None
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise DataError("unreadable", f"{path} cannot be read: {reason}", f"ls -l {path}") from None
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # OSError: pages that cannot be unpacked
+        place = f"{path}:row {number + 1}" if number else str(path)
+        reason = _short(str(error).partition("\n")[0], 120)
+        raise DataError("bad-file", f"{place}: no whole Parquet file ({reason})", _FETCH) from None
+
+
+def _batch_rows(batch: Any) -> Iterator[dict[str, Any]]:
+    """The rows of a pyarrow.RecordBatch as dicts; those before a text that is no UTF-8 come before its error."""
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:  # raised before the first row of the batch
+        for i in range(batch.num_rows):
+            yield from batch.slice(i, 1).to_pylist()
+
+
+READERS: dict[str, Callable[[Path], Iterator[Record]]] = {
+    ".parquet": parquet_records,
+    ".jsonl": jsonl_records,
+    ".json": json_records,
+    ".csv": csv_records,
+    ".tsv": partial(csv_records, delimiter="\t"),
+}
+"""The end of a file's name -> its reader. Where a place holds several kinds, the first of these is read."""
+
+
 def collect(
     records: Iterable[Record], to_row: Callable[[Record, str], Row | None], *files: Path, missing: str
 ) -> Reading:
@@ -198,7 +268,7 @@ def text_field(record: Record, *names: str) -> str:
     """The text under the first of `names` that the record has."""
     value = field(record, *names)
     if not isinstance(value, str):
-        raise wrong(record, f"{names[0]!r} must be text, got {_short(json.dumps(value))}")
+        raise wrong(record, f"{names[0]!r} must be text, got {_short(json.dumps(value, default=repr))}")
     if "\0" in value:
         raise wrong(record, f"{names[0]!r} holds a NUL character")
     return value
