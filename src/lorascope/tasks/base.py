@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lorascope.tasks.files import Record
 
 Row = Mapping[str, Any]
 """One row under the official file's column names, cut down to what the task uses, with its "id" (the file's own, else
@@ -67,6 +70,21 @@ class Example:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HubSource:
+    """A task's data set on the Hugging Face hub."""
+
+    repo: str
+    """owner/name."""
+    splits: Mapping[str, str]
+    """Our split -> the hub's name for it."""
+    read: Callable[[Iterable[Record], tuple[Path, ...]], Reading]
+    """(records of a split under the hub's column names, the files they are from) -> the rows that the official files
+    give. Raises DataError."""
+    unread: Collection[str] = ()
+    """Large columns that are of no use here; in Parquet they are skipped."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """One task: how rows are read, how they become examples, how answers are judged."""
 
@@ -80,6 +98,8 @@ class Task:
     """(folder, split) -> its rows, from the official files in that folder. Raises DataError."""
     builtin: Callable[[str], list[Row]] | None = None
     """split -> generated rows, the same every time; None where there is no generator."""
+    hub: HubSource | None = None
+    """Where the hub has the same data; None where it has not."""
     to_examples: Callable[[Sequence[Row]], list[Example]]
     """Rows -> training examples, one per row, in order."""
     to_evaluation: Callable[[Sequence[Row]], list[Example]]

@@ -10,15 +10,15 @@ The test sets have no labels, so dev_matched (the genres of the training rows) i
 are left out, as everywhere: 185 of the 10,000 and 168 of the 10,000 lines of the two official dev files.
 
 Source: Williams, Nangia, Bowman 2018, "A Broad-Coverage Challenge Corpus for Sentence Understanding through Inference",
-mostly OANC licence; cims.nyu.edu/~sbowman/multinli.
+mostly OANC licence; cims.nyu.edu/~sbowman/multinli. On the hub: nyu-mll/multi_nli.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lorascope.tasks.base import Example, Reading, Row, Task
+from lorascope.tasks.base import Example, HubSource, Reading, Row, Task
 from lorascope.tasks.builtin import generator
 from lorascope.tasks.files import Record, collect, field, find, jsonl_records, text_field, wrong
 from lorascope.tasks.prompts import bare, layout, one_line
@@ -37,7 +37,12 @@ def read(folder: Path, split: str) -> Reading:
     """Rows {"id", "sentence1", "sentence2", "gold_label"}; a sample, NAME_*.jsonl, may stand for an official file."""
     (name,) = FILES[split]
     path = find(folder, name, variant=name.replace(".jsonl", "_*.jsonl"))
-    return collect(jsonl_records(path), to_row, path, missing="gold label")
+    return read_hub(jsonl_records(path), (path,))
+
+
+def read_hub(records: Iterable[Record], files: tuple[Path, ...]) -> Reading:
+    """The same from the hub's records."""
+    return collect(records, to_row, *files, missing="gold label")
 
 
 def to_row(record: Record, number: str) -> Row | None:
@@ -84,6 +89,16 @@ TASK = Task(
     files=FILES,
     read=read,
     builtin=generator("multi_nli"),
+    hub=HubSource(
+        repo="nyu-mll/multi_nli",
+        splits={
+            "train": "train",
+            "validation": "validation_matched",
+            "validation_mismatched": "validation_mismatched",
+        },
+        read=read_hub,
+        unread=tuple(f"{side}_{kind}parse" for side in ("premise", "hypothesis") for kind in ("", "binary_")),
+    ),
     to_examples=to_examples,
     to_evaluation=to_examples,
     evaluation_split="validation",

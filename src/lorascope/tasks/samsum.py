@@ -10,15 +10,15 @@ The corpus repeats 42 training dialogues in test and 47 in validation, with othe
 has an empty dialogue and is left out.
 
 Source: Gliwa, Mochol, Biesek, Wawer 2019, "SAMSum Corpus: A Human-annotated Dialogue Dataset for Abstractive
-Summarization", CC BY-NC-ND 4.0; arxiv.org/abs/1911.12237.
+Summarization", CC BY-NC-ND 4.0; arxiv.org/abs/1911.12237. On the hub: knkarthick/samsum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lorascope.tasks.base import Example, Reading, Row, Task
+from lorascope.tasks.base import Example, HubSource, Reading, Row, Task
 from lorascope.tasks.builtin import generator
 from lorascope.tasks.files import Record, collect, find, json_list_records, text_field
 from lorascope.tasks.prompts import bare, layout, lines, one_line
@@ -29,11 +29,18 @@ FILES = {"train": ("train.json",), "validation": ("val.json",), "test": ("test.j
 def read(folder: Path, split: str) -> Reading:
     """Rows {"id", "dialogue", "summary"}."""
     path = find(folder, *FILES[split])
-    return collect(json_list_records(path), to_row, path, missing="dialogue or no summary")
+    return read_hub(json_list_records(path), (path,))
+
+
+def read_hub(records: Iterable[Record], files: tuple[Path, ...]) -> Reading:
+    """The same from the hub's records, whose columns have the same names."""
+    return collect(records, to_row, *files, missing="dialogue or no summary")
 
 
 def to_row(record: Record, number: str) -> Row | None:
-    """One row, under the file's own id."""
+    """One row, under the file's own id. Copies have null for the empty dialogue."""
+    if any(record.fields.get(name, "") is None for name in ("dialogue", "summary")):
+        return None
     id, dialogue, summary = (text_field(record, name) for name in ("id", "dialogue", "summary"))
     return {"id": id, "dialogue": dialogue, "summary": summary} if dialogue.strip() and summary.strip() else None
 
@@ -64,6 +71,7 @@ TASK = Task(
     files=FILES,
     read=read,
     builtin=generator("samsum"),
+    hub=HubSource(repo="knkarthick/samsum", splits={split: split for split in FILES}, read=read_hub),
     to_examples=to_examples,
     to_evaluation=to_examples,
     evaluation_split="test",

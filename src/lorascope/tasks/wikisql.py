@@ -9,18 +9,20 @@ A raw row of dev.jsonl, and its table in dev.tables.jsonl:
 `sel` is a column's number, `agg` an index into AGG_OPS, a condition is [column's number, index into COND_OPS, value].
 
 Source: Zhong, Xiong, Socher 2017, "Seq2SQL: Generating Structured Queries from Natural Language using Reinforcement
-Learning", BSD-3-Clause; github.com/salesforce/WikiSQL (AGG_OPS, COND_OPS and the query's text: lib/query.py).
+Learning", BSD-3-Clause; github.com/salesforce/WikiSQL (AGG_OPS, COND_OPS and the query's text: lib/query.py). On the
+hub: Salesforce/wikisql, where each row holds its table and every number is a text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lorascope.errors import DataError
-from lorascope.tasks.base import Example, Reading, Row, Task
+from lorascope.tasks.base import Example, HubSource, Reading, Row, Task
 from lorascope.tasks.builtin import generator
 from lorascope.tasks.files import Record, collect, field, find, jsonl_records, text_field, wrong
 from lorascope.tasks.prompts import layout, one_line
@@ -48,13 +50,74 @@ def read_tables(path: Path) -> dict[str, Table]:
     """Tables by id; every one has as many types, and as many cells in a row, as columns."""
     tables: dict[str, Table] = {}
     for record in jsonl_records(path):
-        header, types, rows = (field(record, name) for name in ("header", "types", "rows"))
-        if not _all(header, str) or not header or not _all(types, str) or len(types) != len(header):
-            raise wrong(record, "'header' and 'types' must be lists of as many texts")
-        if not _all(rows, list) or any(len(cells) != len(header) for cells in rows):
-            raise wrong(record, f"'rows' must be lists of {len(header)} cells, one per column")
-        tables[text_field(record, "id")] = {"header": header, "types": types, "rows": rows}
+        tables[text_field(record, "id")] = _table(record)
     return tables
+
+
+def _table(record: Record) -> Table:
+    header, types, rows = (field(record, name) for name in ("header", "types", "rows"))
+    if not _all(header, str) or not header or not _all(types, str) or len(types) != len(header):
+        raise wrong(record, "'header' and 'types' must be lists of as many texts")
+    if not _all(rows, list) or any(len(cells) != len(header) for cells in rows):
+        raise wrong(record, f"'rows' must be lists of {len(header)} cells, one per column")
+    return {"header": header, "types": types, "rows": rows}
+
+
+def read_hub(records: Iterable[Record], files: tuple[Path, ...]) -> Reading:
+    """The same from the hub's records, which hold their tables; rows of one table share the table."""
+    tables: dict[str, Table] = {}
+
+    def to_row(record: Record, number: str) -> Row | None:
+        official = _official(record, tables)
+        return _to_row(official, number, tables=tables, file=files[0])
+
+    return collect(records, to_row, *files, missing="question")
+
+
+def _official(record: Record, tables: dict[str, Table]) -> Record:
+    """A record of the hub as the official files have it; its table joins `tables`.
+
+    The hub wrote str(value) for cells and conditions, and conditions as {column_index, operator_index, condition}, a
+    list each. Columns of type "real" get their numbers back; of a "text" column the hub does not tell 7 from "7".
+    """
+    held, sql = Record(record.where, _dict(record, "table")), Record(record.where, _dict(record, "sql"))
+    table_id = text_field(held, "id")
+    if table_id not in tables:
+        table = _table(held)
+        real = [kind == "real" for kind in table["types"]]
+        cells = [[_number(c) if r else c for r, c in zip(real, row, strict=True)] for row in table["rows"]]
+        tables[table_id] = {**table, "rows": cells}
+    types = tables[table_id]["types"]
+    conds = Record(record.where, _dict(sql, "conds"))
+    names = ("column_index", "operator_index", "condition")
+    columns, operators, values = (field(conds, name) for name in names)
+    if not (_all(columns, int) and _all(operators, int) and len(columns) == len(operators) == len(values)):
+        raise wrong(record, f"'conds' must be lists of as many numbers, numbers and texts, got {dict(conds.fields)}")
+    typed = [
+        [column, operator, _number(value) if 0 <= column < len(types) and types[column] == "real" else value]
+        for column, operator, value in zip(columns, operators, values, strict=True)
+    ]
+    query = {"sel": field(sql, "sel"), "agg": field(sql, "agg"), "conds": typed}
+    return Record(record.where, {"table_id": table_id, "question": field(record, "question"), "sql": query})
+
+
+def _dict(record: Record, name: str) -> dict[str, Any]:
+    value = field(record, name)
+    if not isinstance(value, dict):
+        raise wrong(record, f"{name!r} must hold named values, got {value!r:.80}")
+    return value
+
+
+def _number(text: Any) -> Any:
+    """The number whose str() is `text`, else `text`."""
+    for kind in (int, float):
+        try:
+            value = kind(text)
+        except (ValueError, TypeError):
+            continue
+        if str(value) == text and math.isfinite(value):
+            return value
+    return text
 
 
 def _to_row(record: Record, number: str, *, tables: Mapping[str, Table], file: Path) -> Row | None:
@@ -151,6 +214,7 @@ TASK = Task(
     files=FILES,
     read=read,
     builtin=generator("wikisql"),
+    hub=HubSource(repo="Salesforce/wikisql", splits={split: split for split in FILES}, read=read_hub),
     to_examples=to_examples,
     to_evaluation=to_examples,
     evaluation_split="test",
