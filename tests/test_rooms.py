@@ -20,9 +20,10 @@ ROOT = SOURCE.parents[1]
 TORCH = {"torch", "transformers", "peft", "accelerate", "trl", "safetensors"}
 ALLOWED = {
     "errors": set(),
+    "hub": set(),
     "config": {"config"},
-    "tasks": {"config", "tasks"},
-    "models": {"config", "models"},
+    "tasks": {"config", "hub", "tasks"},
+    "models": {"config", "hub", "models"},
     "measure": {"config", "models", "measure", "runs.rundir"},
     "training": {"config", "tasks", "models", "measure", "training", "evaluation"},
     "evaluation": {"config", "tasks", "models", "training.batching", "evaluation"},
@@ -34,7 +35,7 @@ ALLOWED = {
 `runs.rundir` knows the names of a run's files and imports nothing of ours but errors.
 """
 
-WITHOUT_TORCH = ("errors", "config", "tasks", "analysis", "report")
+WITHOUT_TORCH = ("errors", "hub", "config", "tasks", "analysis", "report")
 """Rooms that must not load torch or what loads it."""
 
 

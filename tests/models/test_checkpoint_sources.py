@@ -22,7 +22,6 @@ from huggingface_hub import constants
 
 from lorascope.config.experiment import LoRAConfig, ModelConfig
 from lorascope.errors import ModelError
-from lorascope.models import checkpoint
 from lorascope.models.adapters import wrap
 from lorascope.models.base import load_base
 from lorascope.models.checkpoint import find
@@ -171,7 +170,9 @@ def test_switched_off_and_not_in_the_cache(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(ModelError, match=r"HF_HUB_OFFLINE.*neither in the cache nor a folder") as error:
         find(MODEL, code=False)
     assert error.value.code == "hub-unreachable"
-    assert error.value.tries == ("--model /path/to/folder",)
+    embedded, folder = error.value.tries
+    assert embedded.startswith("--model embedded --data_source builtin ")
+    assert folder == "--model /path/to/folder"
 
 
 def test_a_refused_hub_and_an_empty_cache(online: pytest.MonkeyPatch) -> None:
@@ -183,7 +184,7 @@ def test_a_refused_hub_and_an_empty_cache(online: pytest.MonkeyPatch) -> None:
 def test_a_silent_hub_is_given_up_on_time(online: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         online.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        online.setattr(checkpoint, "HUB_TIMEOUT", 0.5)
+        online.setattr("lorascope.hub.TIMEOUT", 0.5)
         started = time.perf_counter()
         with pytest.raises(ModelError, match=r"did not answer in 0\.5 s|cannot be reached"):
             find(MODEL, code=False)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from huggingface_hub import HfApi, ModelInfo, constants, snapshot_download, try_to_load_from_cache
+from huggingface_hub import ModelInfo, constants, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     GatedRepoError,
     HFValidationError,
@@ -18,11 +17,9 @@ from huggingface_hub.errors import (
 )
 from safetensors import SafetensorError, safe_open
 
+from lorascope import hub
 from lorascope.errors import LorascopeError, ModelError
 from lorascope.models import embedded
-
-HUB_TIMEOUT = 5.0
-"""Seconds that the hub has to answer the first question; its own libraries would wait for minutes."""
 
 _FOLDER = "--model /path/to/folder"
 _AWAY = ("--model embedded --data_source builtin   (the tiny Llama inside lorascope, generated data)", _FOLDER)
@@ -42,7 +39,7 @@ def find(model_id: str, *, code: bool) -> Source:
 
     Everything is loaded from a folder: given a hub's name, the libraries ask the hub once more for files that nobody
     needs, also when told not to, and wait for minutes if it is silent. `code`: download the checkpoint's Python too.
-    Errors: ModelError, within HUB_TIMEOUT if the hub cannot be reached.
+    Errors: ModelError, within `hub.TIMEOUT` if the hub cannot be reached.
     """
     folder = embedded.folder_of(model_id)
     if folder.exists():
@@ -51,7 +48,7 @@ def find(model_id: str, *, code: bool) -> Source:
     if model_id.startswith((".", "/", "~")) or "\\" in model_id or model_id.count("/") > 1:
         raise ModelError("no-model", f"there is no folder {model_id}", _FOLDER)
     if constants.HF_HUB_OFFLINE:
-        return _cached(model_id, "the hub is switched off (HF_HUB_OFFLINE)")
+        return _cached(model_id, hub.OFF)
     answer = _ask_hub(model_id)
     if isinstance(answer, str):
         source = _cached(model_id, answer)
@@ -121,34 +118,17 @@ def _check_folder(folder: Path, shown: str) -> None:
 
 def _ask_hub(model_id: str) -> ModelInfo | str:
     """What the hub has under this name, or why it gave no answer. Errors: ModelError if it says no."""
-    answers: list[ModelInfo | Exception] = []
-
-    def ask() -> None:
-        try:
-            answers.append(HfApi().model_info(model_id, timeout=HUB_TIMEOUT))
-        except Exception as error:  # carried over to the caller's thread
-            answers.append(error)
-
-    # A daemon: looking up a name can hang for longer than any timeout, and must not keep the program from ending.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(HUB_TIMEOUT)
-    host = constants.ENDPOINT.split("://")[-1]
-    if not answers:
-        return f"{host} did not answer in {HUB_TIMEOUT:g} s"
-    match answers[0]:
-        case ModelInfo() as info:
-            return info
-        case GatedRepoError():
-            raise ModelError("gated-model", f"{model_id} is gated: {host} wants a login", "hf auth login", _FOLDER)
-        case RepositoryNotFoundError() | HFValidationError():
-            raise ModelError(
-                "no-model",
-                f"{host} has no model {model_id!r} (or it is private), and there is no such folder here",
-                _FOLDER,
-            )
-        case error:
-            return f"{host} cannot be reached ({type(error).__name__})"
+    try:
+        return hub.ask(lambda api: api.model_info(model_id, timeout=hub.TIMEOUT))
+    except GatedRepoError:
+        what = f"{model_id} is gated: {hub.host()} wants a login"
+        raise ModelError("gated-model", what, "hf auth login", _FOLDER) from None
+    except (RepositoryNotFoundError, HFValidationError):
+        raise ModelError(
+            "no-model",
+            f"{hub.host()} has no model {model_id!r} (or it is private), and there is no such folder here",
+            _FOLDER,
+        ) from None
 
 
 @contextmanager
