@@ -212,7 +212,7 @@ def draw_query(rng: random.Random, columns: Sequence[Column], rows: Sequence[Seq
     if agg in ("MAX", "MIN", "SUM", "AVG") and not real:
         agg = ""
     sel = rng.choice(real) if agg not in ("", "COUNT") else rng.randrange(len(columns))
-    count = rng.choices((0, 1, 2, 3), (2, 64, 27, 7) if not agg else (20, 56, 19, 5))[0]
+    count = rng.choices((0, 1, 2, 3), (2, 68, 24, 6) if not agg else (20, 58, 18, 4))[0]
     others = [i for i in range(len(columns)) if i != sel]
     row = rng.choice(rows)
     conds = [_condition(rng, column, row[column], rows) for column in rng.sample(others, min(count, len(others)))]
