@@ -21,12 +21,15 @@ TORCH = {"torch", "transformers", "peft", "accelerate", "trl", "safetensors"}
 ALLOWED = {
     "errors": set(),
     "hub": set(),
+    "registry": set(),
     "config": {"config"},
-    "tasks": {"config", "hub", "tasks"},
+    "tasks": {"config", "hub", "tasks", "registry"},
     "models": {"config", "hub", "models"},
-    "measure": {"config", "models", "measure", "runs.rundir"},
+    "measure": {"config", "models", "measure", "registry", "runs.rundir"},
     "training": {"config", "tasks", "models", "measure", "training", "evaluation"},
-    "evaluation": {"config", "tasks", "models", "training.batching", "evaluation"},
+    "evaluation": {
+        "config", "tasks", "models", "training.batching", "training.encoding", "training.rows", "evaluation", "registry",
+    },
     "analysis": {"config", "analysis", "runs.rundir"},
     "report": {"config", "analysis", "report", "runs.rundir"},
 }

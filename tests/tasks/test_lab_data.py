@@ -69,7 +69,7 @@ def test_known_leaks_are_counted(lab: Path, task: str, split: str, groups: int) 
     data = config(lab, task, num_samples=0)
     training = load_training(TASKS[task], data)
     evaluation = load_evaluation(TASKS[task], data, 0, split=split, training=training)
-    assert evaluation.provenance["overlap"]["groups"] == groups
+    assert evaluation.provenance["overlap"]["groups"] == evaluation.provenance["overlap"]["split_groups"] == groups
     assert bool(evaluation.notes) == bool(groups)
     assert not shared_groups(training.train, training.validation)
     assert len(training.validation) == round(0.1 * COUNTS[task, "train"][0])

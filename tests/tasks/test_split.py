@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -154,7 +155,8 @@ def test_training_rows_are_drawn_split_and_accounted_for(official_files: Path) -
     )
     assert {k: v for k, v in p.items() if "sha256" not in k} == {
         "task": "e2e_nlg", "task_version": 1, "source": "local", "split": "train", "files": ["trainset.csv"],
-        "rows": 400, "left_out": 0, "drawn": 100, "data_seed": 7, "train": 75, "validation": 25,
+        "rows": 400, "left_out": 0, "duplicates": 0, "dropped": {"duplicates": 0, "in_evaluation": 0},
+        "drawn": 100, "data_seed": 7, "train": 75, "validation": 25,
     }  # fmt: skip
     assert training.describe() == (
         "  data      e2e_nlg: 75 rows to train on, 25 for validation; drawn from the 400 in trainset.csv"
@@ -207,20 +209,76 @@ def test_evaluation_takes_another_split_by_name(official_files: Path) -> None:
     assert (data.split, data.provenance["files"]) == ("validation_mismatched", ["multinli_1.0_dev_mismatched.jsonl"])
 
 
-def test_overlap_of_training_and_evaluation_is_counted_between_the_rows_in_use(official_files: Path) -> None:
+def test_groups_that_both_splits_have_are_counted(official_files: Path) -> None:
     task, data = TASKS["samsum"], config(official_files, "samsum", num_samples=0, validation_split=0.3)
     training = load_training(task, data)
     evaluation = load_evaluation(task, data, 0, training=training)
-    assert evaluation.provenance["overlap"] == {"examples": 1, "groups": 1}
+    assert evaluation.provenance["overlap"] == {"examples": 1, "groups": 1, "split_examples": 1, "split_groups": 1}
     assert evaluation.notes == (
-        "1 of the 2 test examples (1 different dialogues) share their dialogue with rows that are trained on "
-        "or validated with",
+        "1 dialogues of the test split are in the training split too, in 1 of its 2 examples; 1 of the 2 evaluated "
+        "share theirs with rows in use (--drop_duplicates drops these rows)",
     )
     official.write_list(
         official_files / "samsum" / "train.json", [*official.SAMSUM["train"][1:2], *official.SAMSUM["validation"]]
     )
     clean = load_evaluation(task, data, 0, training=load_training(task, data))
-    assert (clean.provenance["overlap"], clean.notes) == ({"examples": 0, "groups": 0}, ())
+    assert set(clean.provenance["overlap"].values()) == {0}
+    assert clean.notes == ()
+
+
+def leaky(official_files: Path) -> DataConfig:
+    """Test holds MR 1 and 2. In training: MR 1 twice with two answers, MR 2, MR 3 three times, twice the same."""
+    rows = [("name[1]", "a"), ("name[1]", "b"), ("name[2]", "c"), ("name[3]", "d"), ("name[3]", "d"), ("name[3]", "e")]
+    rows += [(f"name[x{i}]", "f") for i in range(6)]
+    official.write_csv(official_files / "e2e_nlg" / "trainset.csv", rows)
+    official.write_csv(official_files / "e2e_nlg" / "testset_w_refs.csv", [("name[1]", "g"), ("name[2]", "h")])
+    return config(official_files, "e2e_nlg", num_samples=0)
+
+
+def test_leaks_are_counted_over_the_whole_splits_whatever_is_drawn_and_evaluated(official_files: Path) -> None:
+    data, task = leaky(official_files), TASKS["e2e_nlg"]
+    for drawn, evaluated in ((2, 1), (0, 0)):
+        training = load_training(task, replace(data, num_samples=drawn))
+        overlap = load_evaluation(task, data, evaluated, training=training).provenance["overlap"]
+        assert (overlap["split_groups"], overlap["split_examples"]) == (2, 2)
+        used = {example.group for example in (*training.train, *training.validation)}
+        assert overlap["groups"] == overlap["examples"] <= len(used & {"name[1]", "name[2]"})
+        assert training.provenance["duplicates"] == 1
+
+
+def test_repeated_rows_are_counted_and_said(official_files: Path) -> None:
+    training = load_training(TASKS["e2e_nlg"], leaky(official_files))
+    assert training.provenance["duplicates"] == 1
+    assert training.notes == (
+        "1 of the 12 training rows repeat another's prompt and answer (--drop_duplicates drops them)",
+    )
+    assert len(training.train) + len(training.validation) == 12
+
+
+def test_repeats_and_rows_of_the_evaluated_split_can_be_dropped(official_files: Path) -> None:
+    data, task = replace(leaky(official_files), drop_duplicates=True), TASKS["e2e_nlg"]
+    training = load_training(task, data)
+    assert sorted(int(e.id) for e in (*training.train, *training.validation)) == [3, 5, 6, 7, 8, 9, 10, 11]
+    assert training.provenance["dropped"] == {"duplicates": 1, "in_evaluation": 3}
+    assert training.provenance["rows"] == 12
+    assert training.provenance["drawn"] == 8
+    assert training.notes == (
+        "1 rows that repeat another's prompt and answer are dropped, and 3 whose meaning representation is in the test "
+        "split too; 8 are left",
+    )
+    assert "; all 8 in trainset.csv" in training.describe()
+    held_out = load_evaluation(task, data, 0, training=training)
+    assert set(held_out.provenance["overlap"].values()) == {0}
+    assert held_out.notes == ()
+
+
+def test_rows_are_dropped_before_the_draw(official_files: Path) -> None:
+    data = replace(leaky(official_files), drop_duplicates=True, num_samples=5)
+    for seed in range(5):
+        training = load_training(TASKS["e2e_nlg"], replace(data, data_seed=seed))
+        used = [int(e.id) for e in (*training.train, *training.validation)]
+        assert len(used) == 5
+        assert set(used) <= {3, 5, 6, 7, 8, 9, 10, 11}
 
 
 def test_two_evaluation_rows_with_one_id_are_refused(official_files: Path) -> None:

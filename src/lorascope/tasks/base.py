@@ -109,6 +109,9 @@ class Task:
     group: str = "group"
     """What the rows of one group share, in a word or two: "dialogue"."""
     metrics: tuple[str, ...]
+    """Names of METRICS; none where the loss alone judges (plain text has no answers)."""
+    metrics_note: str | None = None
+    """Why these, where they were not stated but read off the rows."""
     max_length: int
     """Default of data.max_length, in tokens."""
     max_new_tokens: int

@@ -98,6 +98,9 @@ def csv_records(path: Path, *, delimiter: str = ",") -> Iterator[Record]:
             continue
         if header is None:
             header = [name.strip() for name in row]
+            twice = next((name for name in header if header.count(name) > 1), None)
+            if twice is not None:
+                raise DataError("bad-file", f"{path}:{start}: two columns are called {twice!r}", "rename one of them")
         elif len(row) != len(header):
             raise DataError(
                 "bad-row",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from lorascope.config.experiment import DataConfig
 from lorascope.errors import DataError
-from lorascope.tasks.base import Example, Task
+from lorascope.tasks.base import Example, Row, Task
 from lorascope.tasks.sources import Loaded, load_rows, rows_sha256
 
 T = TypeVar("T")
@@ -18,6 +18,7 @@ T = TypeVar("T")
 EVALUATION_SEED = 0
 """Of the evaluation subset: it is the same in every run, so that scores of other seeds, and of other draws of training
 rows, compare."""
+_ROWS_AT_ONCE = 10_000
 _DRAW, _SPLIT = 1, 2  # apart, so that the validation rows do not depend on how the draw used its random numbers
 
 
@@ -28,6 +29,8 @@ class TrainingData:
     train: list[Example]
     validation: list[Example]
     """For the validation loss; no group of these is in `train`."""
+    groups: frozenset[int]
+    """Hashes of the groups of the whole split that the rows were drawn from."""
     notes: tuple[str, ...]
     provenance: dict[str, Any]
     """JSON-ready: task, version, source, files, rows, sha256 of the split and of the drawn rows, seed."""
@@ -35,9 +38,10 @@ class TrainingData:
     def describe(self) -> str:
         """What was loaded, a line; then a line per note."""
         p = self.provenance
+        there = p["rows"] - sum(p["dropped"].values())
         head = (
             f"  data      {p['task']}: {len(self.train):,} rows to train on, {len(self.validation):,} for validation; "
-            f"{'all' if p['drawn'] == p['rows'] else 'drawn from the'} {p['rows']:,} {_whence(p)}"
+            f"{'all' if p['drawn'] == there else 'drawn from the'} {there:,} {_whence(p)}"
         )
         return "\n".join([head, *(f"  note      {note}" for note in self.notes)])
 
@@ -63,19 +67,45 @@ class EvaluationData:
 
 
 def load_training(task: Task, data: DataConfig) -> TrainingData:
-    """Read the training split, draw `num_samples` of its rows, keep `validation_split` of them back by whole groups."""
+    """Read the training split, draw `num_samples` of its rows, keep `validation_split` of them back by whole groups.
+
+    With `drop_duplicates`, rows that repeat another's prompt and answer, and rows whose group is in the evaluated split
+    too, leave the split before the draw; without, they are counted.
+    """
     loaded = load_rows(task, data, "train")
-    rows = draw(loaded.rows, data.num_samples, data.data_seed)
-    train, validation = split(task.to_examples(rows), data.validation_split, data.data_seed, group=task.group)
+    survey = _survey(task, loaded.rows)
     notes = list(loaded.notes)
+    kept, groups = loaded.rows, survey.groups
+    dropped = {"duplicates": 0, "in_evaluation": 0}
+    if data.drop_duplicates:
+        split_rows = load_rows(task, data, task.evaluation_split).rows
+        evaluated = {hash(example.group) for example in task.to_evaluation(split_rows)}
+        stay = [i for i in range(len(loaded.rows)) if i not in survey.repeats and groups[i] not in evaluated]
+        kept, groups = [loaded.rows[i] for i in stay], [groups[i] for i in stay]
+        leaks = len(loaded.rows) - len(survey.repeats) - len(stay)
+        dropped = {"duplicates": len(survey.repeats), "in_evaluation": leaks}
+        notes.append(
+            f"{len(survey.repeats):,} rows that repeat another's prompt and answer are dropped, and {leaks:,} whose "
+            f"{task.group} is in the {task.evaluation_split} split too; {len(stay):,} are left"
+        )
+    elif survey.repeats:
+        notes.append(
+            f"{len(survey.repeats):,} of the {len(loaded.rows):,} training rows repeat another's prompt and answer "
+            "(--drop_duplicates drops them)"
+        )
+    rows = draw(kept, data.num_samples, data.data_seed)
+    train, validation = split(task.to_examples(rows), data.validation_split, data.data_seed, group=task.group)
     if data.num_samples > len(rows):
         notes.append(f"num_samples asks for {data.num_samples:,} rows and there are {len(rows):,}: all are taken")
     return TrainingData(
         train=train,
         validation=validation,
+        groups=frozenset(groups),
         notes=tuple(notes),
         provenance={
             **_provenance(task, loaded, "train"),
+            "duplicates": len(survey.repeats),
+            "dropped": dropped,
             "drawn": len(rows),
             "drawn_sha256": loaded.sha256 if len(rows) == len(loaded.rows) else rows_sha256(rows),
             "data_seed": data.data_seed,
@@ -91,7 +121,8 @@ def load_evaluation(
     """The examples to evaluate: `n` of a split (0 is all; the task's evaluation split unless another is named).
 
     A subset is drawn with a fixed seed and kept in the official order; a larger `n` holds the smaller one's examples.
-    With `training`, examples that share their group with a row of it are counted in `notes` and in `provenance`.
+    With `training`, groups that the split shares with the training split are counted in `notes` and in `provenance`:
+    `split_groups` over both whole splits, `groups` between the examples and rows in use.
     """
     split = split or task.evaluation_split
     loaded = load_rows(task, data, split)
@@ -99,18 +130,18 @@ def load_evaluation(
     _check_ids(everything, loaded)
     examples = draw(everything, n, EVALUATION_SEED)
     part = len(examples) < len(everything)
-    notes = list(loaded.notes)
+    notes = [*loaded.notes, *([task.metrics_note] if task.metrics_note else [])]
     if n > len(everything):
         notes.append(f"eval_samples asks for {n:,} examples and {split} has {len(everything):,}: all are taken")
     provenance = {**_provenance(task, loaded, split), "examples": len(examples), "total": len(everything)}
     if training is not None:
-        shared = shared_groups(examples, (*training.train, *training.validation))
-        overlap = sum(example.group in shared for example in examples)
-        provenance["overlap"] = {"examples": overlap, "groups": len(shared)}
-        if overlap:
+        overlap = _overlap(everything, examples, training)
+        provenance["overlap"] = overlap
+        if overlap["split_groups"]:
             notes.append(
-                f"{overlap:,} of the {len(examples):,} {split} examples ({len(shared):,} different {task.group}s) "
-                f"share their {task.group} with rows that are trained on or validated with"
+                f"{overlap['split_groups']:,} {task.group}s of the {split} split are in the training split too, in "
+                f"{overlap['split_examples']:,} of its {len(everything):,} examples; {overlap['examples']:,} of the "
+                f"{len(examples):,} evaluated share theirs with rows in use (--drop_duplicates drops these rows)"
             )
     return EvaluationData(
         examples=examples,
@@ -140,26 +171,33 @@ def split(
 ) -> tuple[list[Example], list[Example]]:
     """(train, validation) by whole groups, both in the examples' order.
 
-    The groups are shuffled, and those taken for validation that bring it as near to round(share * n) rows as whole
-    groups can; at least one is taken and one is left. Raises DataError where there are fewer than two (`group` is its
-    word for one).
+    Validation gets as nearly round(share * n) rows as whole groups can; at least one is taken and one is left. Raises
+    DataError where there are fewer than two (`group` is its word for one).
     """
-    groups: dict[str, list[int]] = {}
-    for i, example in enumerate(examples):
-        groups.setdefault(example.group, []).append(i)
-    if len(groups) < 2:
-        there = f"all {len(examples)} rows share one {group}" if groups else "there is none"
+    if len({example.group for example in examples}) < 2:
+        there = f"all {len(examples)} rows share one {group}" if examples else "there is none"
         raise DataError(
             "too-few",
             f"training and validation need rows of at least two different {group}s, and {there}",
             "--num_samples 0   (all rows)",
         )
-    order = np.random.default_rng([_SPLIT, seed]).permutation(len(groups))
-    members = list(groups.values())
-    members = [members[i] for i in order]
-    wanted = min(max(1, round(share * len(examples))), len(examples) - 1)
-    held = {i for chosen in nearest_sum([len(rows) for rows in members], wanted) for i in members[chosen]}
+    held = hold_back([example.group for example in examples], round(share * len(examples)), [_SPLIT, seed])
     return [e for i, e in enumerate(examples) if i not in held], [examples[i] for i in sorted(held)]
+
+
+def hold_back(groups: Sequence[str], wanted: int, seed: Sequence[int]) -> set[int]:
+    """Positions of about `wanted` rows, given the group of each: whole groups, not none and not all.
+
+    The groups are shuffled, and those taken that bring their rows as near to `wanted` as whole groups can. There must
+    be two groups at least.
+    """
+    members: dict[str, list[int]] = {}
+    for i, group in enumerate(groups):
+        members.setdefault(group, []).append(i)
+    rows = list(members.values())
+    shuffled = [rows[i] for i in np.random.default_rng(seed).permutation(len(rows))]
+    wanted = min(max(1, wanted), len(groups) - 1)
+    return {i for chosen in nearest_sum([len(group) for group in shuffled], wanted) for i in shuffled[chosen]}
 
 
 def nearest_sum(sizes: Sequence[int], wanted: int) -> list[int]:
@@ -186,6 +224,42 @@ def nearest_sum(sizes: Sequence[int], wanted: int) -> list[int]:
         chosen.append(last[rest])
         rest -= sizes[last[rest]]
     return chosen
+
+
+class _Survey(NamedTuple):
+    """What there is to know about the rows of a whole split."""
+
+    groups: list[int]
+    """Hash of each row's group."""
+    repeats: set[int]
+    """Positions of rows whose prompt and answer an earlier row has too."""
+
+
+def _survey(task: Task, rows: Sequence[Row]) -> _Survey:
+    """Groups and repeats; a part of the rows at a time, so that memory holds numbers and not every prompt."""
+    groups: list[int] = []
+    seen: set[int] = set()
+    repeats: set[int] = set()
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        for i, example in enumerate(task.to_examples(rows[start : start + _ROWS_AT_ONCE]), start):
+            groups.append(hash(example.group))
+            learnt = hash((example.prompt, example.target))
+            if learnt in seen:
+                repeats.add(i)
+            seen.add(learnt)
+    return _Survey(groups, repeats)
+
+
+def _overlap(everything: Sequence[Example], examples: Sequence[Example], training: TrainingData) -> dict[str, int]:
+    """Groups that training and evaluation share, and the examples that have them: of those in use, of both splits."""
+    used = shared_groups(examples, (*training.train, *training.validation))
+    whole = {example.group for example in everything if hash(example.group) in training.groups}
+    return {
+        "examples": sum(example.group in used for example in examples),
+        "groups": len(used),
+        "split_examples": sum(example.group in whole for example in everything),
+        "split_groups": len(whole),
+    }
 
 
 def shared_groups(some: Iterable[Example], others: Iterable[Example]) -> set[str]:
