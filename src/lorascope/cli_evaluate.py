@@ -9,11 +9,12 @@ from typing import Any
 
 from lorascope import __version__
 from lorascope.cli_split import Given
+from lorascope.config.experiment import ExperimentConfig
 from lorascope.config.load import Resolved, resolve
 from lorascope.errors import ConfigError, RunError
 from lorascope.report.terminal import Console, short
 from lorascope.runs import rundir
-from lorascope.tasks import TASKS, find_task
+from lorascope.tasks import OWN_SETTINGS, TASKS, find_task, glance
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,11 @@ def evaluate(given: Given, console: Console) -> Any:
     """`lorascope evaluate [FOLDER]`"""
     judged = _judged(given)
     config = judged.resolved.config
-    task = find_task(config.data)
-    split = given.get("split", task.evaluation_split)
-    console.note(f"lorascope {__version__}  evaluate {judged.name} | {task.name} {split}")
+    seen = glance(config.data)
+    split = given.get("split", seen.evaluation_split)
+    console.note(f"lorascope {__version__}  evaluate {judged.name} | {config.data.dataset} {split or 'test'}")
     if given.get("plan"):
-        return _plan(given, judged, task.title, split, console)
+        return _plan(given, judged, seen.title, split or "test", console)
     evaluation = _score(judged, split, console) if judged.predictions else _generate(judged, split, console)
     console.table(
         ["metric", "value", "95 % interval", "unit"],
@@ -59,12 +60,19 @@ def evaluate(given: Given, console: Console) -> Any:
         rundir.write_json(output, evaluation.to_dict())
         console.saved(output)
     if judged.adapter and judged.base:
-        bare = ["--model", judged.base, "--dataset", task.name, "--eval_samples", str(config.evaluation.eval_samples)]
-        folder = ["--data_dir", config.data.data_dir] if config.data.data_dir else []
-        console.next(shlex.join(["lorascope", "evaluate", *bare, *folder]))  # what the base does without the adapter
+        console.next(shlex.join(["lorascope", "evaluate", *_bare(judged.base, config)]))
     else:
         console.next("lorascope ls runs")
     return evaluation.to_dict()
+
+
+def _bare(base: str, config: ExperimentConfig) -> list[str]:
+    """Flags that show what the base does without the adapter, on the same examples."""
+    flags = ["--model", base, "--dataset", config.data.dataset, "--eval_samples", str(config.evaluation.eval_samples)]
+    for name in ("data_source", "data_dir", "data_revision", *OWN_SETTINGS):
+        if getattr(config.data, name) not in (None, "auto"):
+            flags += [f"--{name}", getattr(config.data, name)]
+    return flags + (["--metrics", config.evaluation.metrics] if config.evaluation.metrics else [])
 
 
 def _judged(given: Given) -> Judged:
@@ -93,7 +101,9 @@ def _judged(given: Given) -> Judged:
         )
     resolved = resolve(given.settings, files=files)
     if "data.dataset" not in resolved.sources:
-        raise ConfigError("no-task", "which task? the folder does not tell", f"--dataset NAME   ({', '.join(TASKS)})")
+        raise ConfigError(
+            "no-task", "which task? the folder does not tell", f"--dataset NAME   ({', '.join(TASKS)}, or a file)"
+        )
     base = resolved.config.model.model_id if "model.model_id" in resolved.sources else None
     return Judged(resolved, adapter, predictions, None if predictions else base)
 
@@ -104,7 +114,7 @@ def _plan(given: Given, judged: Judged, title: str, split: str, console: Console
     how = "greedy" if settings.temperature is None else f"sampled at temperature {settings.temperature:g}"
     lines = {
         "judged": judged.name,
-        "task": f"{title}, split {split}, files in {config.data.data_dir}",
+        "task": f"{title}, split {split}" + (f", files in {config.data.data_dir}" if config.data.data_dir else ""),
         "examples": f"{_count(judged):,}" if _count(judged) else "all of the split",
         "answers": "as in the file" if judged.predictions else f"{how}, {settings.eval_batch_size} prompts together",
         "output": given.get("output", "the screen alone"),
@@ -124,12 +134,13 @@ def _count(judged: Judged) -> int:
     return 0 if judged.predictions and not asked else judged.resolved.config.evaluation.eval_samples
 
 
-def _score(judged: Judged, split: str, console: Console) -> Any:
+def _score(judged: Judged, split: str | None, console: Console) -> Any:
+    from lorascope.evaluation.metrics import with_metrics
     from lorascope.evaluation.predictions import read_predictions, score_predictions
     from lorascope.tasks.split import load_evaluation
 
     data = judged.resolved.config.data
-    task = find_task(data)
+    task = with_metrics(find_task(data), judged.resolved.config.evaluation.metrics)
     assert judged.predictions is not None
     predictions = read_predictions(judged.predictions)
     examples = load_evaluation(task, data, _count(judged), split=split)
@@ -137,7 +148,7 @@ def _score(judged: Judged, split: str, console: Console) -> Any:
     return score_predictions(task, examples, predictions, source=str(judged.predictions))
 
 
-def _generate(judged: Judged, split: str, console: Console) -> Any:
+def _generate(judged: Judged, split: str | None, console: Console) -> Any:
     console.note("  loading   torch and transformers")
     from lorascope.evaluation.evaluator import base_of_adapter, evaluate_model
     from lorascope.runs.logs import captured
@@ -146,6 +157,7 @@ def _generate(judged: Judged, split: str, console: Console) -> Any:
     model = replace(config.model, model_id=judged.base or base_of_adapter(judged.adapter))
     with captured(verbose=console.verbose) as caught:
         evaluation = evaluate_model(model, judged.adapter, config.data, config.evaluation, split=split, console=console)
+    console.note(*(f"  note      {note}" for note in evaluation.settings["data"]["notes"]))
     if caught.warnings:
         console.note(f"  {caught.warnings} warnings of other libraries   (-v shows them)")
     return evaluation

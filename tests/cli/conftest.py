@@ -61,7 +61,10 @@ def runs(monkeypatch, tmp_path):
         stub.seen.append((model, adapter, data, evaluation, split))
         score = types.SimpleNamespace(value=41.6, ci_low=39.0, ci_high=44.1, unit="0-100")
         result = {"dataset": data.dataset, "split": split, "n": 2, "metrics": {"bleu": {"value": 41.6}}, "settings": {}}
-        return types.SimpleNamespace(metrics={"bleu": score}, n=2, total=5, split=split, to_dict=lambda: result)
+        settings = {"data": {"notes": []}}
+        return types.SimpleNamespace(
+            metrics={"bleu": score}, n=2, total=5, split=split, settings=settings, to_dict=lambda: result
+        )
 
     def module(name, **functions):
         made = types.ModuleType(name)

@@ -229,6 +229,11 @@ class DataConfig:
             object.__setattr__(self, "dataset", self.dataset.value)
         _require(bool(re.search(r"\w", self.dataset)), "dataset", "a task, a file, a folder or a hub id", self.dataset)
         _floats(self)
+        for name in ("prompt_column", "target_column", "prompt_template", "data_revision"):
+            _require(getattr(self, name) != "", name, "a text, or left out", getattr(self, name))
+        if self.prompt_template is not None and self.prompt_column is not None:
+            what = "prompt_template names its columns itself, and prompt_column would do nothing beside it"
+            raise ConfigError("flags-exclude", what, "leave one of them out")
         _one_of(self, "data_source", get_args(DataSource))
         _one_of(self, "loss_on", ("answer", "all"))
         _require(self.num_samples >= 0, "num_samples", "at least 0 (0 is all)", self.num_samples)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lorascope.config.experiment import DataConfig
 from lorascope.errors import DataError
+from lorascope.evaluation.metrics import with_metrics
 from lorascope.evaluation.result import Evaluation, assemble
 from lorascope.tasks import find_task
 from lorascope.tasks.base import Example, Task
@@ -25,9 +26,11 @@ class Prediction:
     id: str | None
 
 
-def evaluate_predictions(path: Path, data: DataConfig, *, split: str | None = None) -> Evaluation:
+def evaluate_predictions(
+    path: Path, data: DataConfig, *, split: str | None = None, metrics: str | None = None
+) -> Evaluation:
     """Score a predictions file against a split of `data.dataset` (its evaluation split unless another is named)."""
-    task = find_task(data)
+    task = with_metrics(find_task(data), metrics)
     predictions = read_predictions(path)  # first: it is quick, and the more likely one to be wrong
     return score_predictions(task, load_evaluation(task, data, 0, split=split), predictions, source=path.name)
 
@@ -50,6 +53,7 @@ def score_predictions(
             "predictions-count",
             f"{source} has {len(predictions):,} predictions without ids, and they answer {len(data.examples):,} "
             f"{data.split} examples of {task.name}",
+            *(["--split all   (every row of the file)"] if "all" in task.files else []),
             "one line per example in the split's order   (e2e_nlg: per distinct meaning representation)",
             'an id in every line: {"id": ..., "prediction": ...}',
         )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lorascope.config.experiment import ExperimentConfig
+from lorascope.evaluation.metrics import with_metrics
 from lorascope.models.adapters import coverage, parameter_counts, select, wrap
 from lorascope.models.base import load_config_only
 from lorascope.models.modules import find_modules
@@ -32,7 +33,7 @@ def check(config: ExperimentConfig, console: Console) -> dict[str, Any]:
         counts = parameter_counts(adapted.model)
         show_coverage(coverage(modules, targets), config.lora.r, counts, console)
 
-        task = find_task(config.data)
+        task = with_metrics(find_task(config.data), config.evaluation.metrics)
         training = load_training(task, config.data)
         held_out = load_evaluation(task, config.data, config.evaluation.eval_samples, training=training)
         rows = prepare(config, task, base, training.train, training.validation)

@@ -17,6 +17,7 @@ from lorascope.config.experiment import ExperimentConfig
 from lorascope.config.load import from_json, to_json
 from lorascope.errors import ConfigError, Interrupted, LorascopeError, RunError, TrainingError
 from lorascope.evaluation.evaluator import evaluate_examples
+from lorascope.evaluation.metrics import with_metrics
 from lorascope.evaluation.result import Evaluation
 from lorascope.models.adapters import AdaptedModel, coverage, parameter_counts, select, wrap
 from lorascope.models.base import default_device, load_base
@@ -29,6 +30,7 @@ from lorascope.runs.environment import describe
 from lorascope.runs.logs import captured
 from lorascope.runs.results import summarise
 from lorascope.tasks import find_task
+from lorascope.tasks.base import Task
 from lorascope.tasks.split import EvaluationData, load_evaluation, load_training
 from lorascope.training.checkpoints import drop_after, newest_whole
 from lorascope.training.choices import check_choices
@@ -103,7 +105,7 @@ def run(
     started = time.monotonic()
     main = PartialState().is_main_process
     with rundir.locked(folder, only=main), captured(verbose=console.verbose) as caught, _explained(config, folder):
-        task = find_task(config.data)
+        task = with_metrics(find_task(config.data), config.evaluation.metrics)
         training = load_training(task, config.data)
         held_out = None
         if config.evaluation.enabled:
@@ -135,7 +137,7 @@ def run(
             results = summarise(config, adapted, rows, training, held_out, trainer, checkpoint)
             _draw(folder, config, trainer, results)
             if held_out:
-                _evaluate(folder, config, adapted, held_out, rows.max_length, console)
+                _evaluate(folder, config, task, adapted, held_out, rows.max_length, console)
             results["seconds"]["total"] = round(time.monotonic() - started, 1)
             results["warnings"] = caught.warnings
             facts = describe(str(base.device)) | {
@@ -272,6 +274,7 @@ def _draw(folder: Path, config: ExperimentConfig, trainer: ExperimentTrainer, re
 def _evaluate(
     folder: Path,
     config: ExperimentConfig,
+    task: Task,
     adapted: AdaptedModel,
     held_out: EvaluationData,
     max_length: int,
@@ -281,7 +284,7 @@ def _evaluate(
         return evaluate_examples(
             adapted.model,
             adapted.tokenizer,
-            find_task(config.data),
+            task,
             held_out,
             config.evaluation,
             max_length=max_length,

@@ -14,15 +14,19 @@ from lorascope.errors import DataError
 from lorascope.models import embedded
 from lorascope.report.terminal import Console
 from lorascope.runs import rundir
-from lorascope.tasks import find_task
-from lorascope.training.phases import draw_phases, outline, plan_phases
+from lorascope.tasks import glance
+from lorascope.training.phases import draw_phases, left_open, outline, plan_phases
 
 
 def plan(resolved: Resolved, console: Console) -> dict[str, Any]:
     """Print every value that is not the built-in one, with its source, and the size of the run. Returns them."""
     config = resolved.config
     training, data, evaluation = config.training, config.data, config.evaluation
-    task = find_task(data)
+    task = glance(data)
+    if evaluation.metrics is not None:
+        from lorascope.evaluation.metrics import metric_names  # a third of a second
+
+        metric_names(evaluation.metrics)
     if data.data_dir is not None and not Path(data.data_dir).is_dir():
         raise DataError("no-folder", f"--data_dir {data.data_dir} is not a folder", "--data_dir FOLDER")
     layers = _depth(config.model.model_id)
@@ -42,7 +46,7 @@ def plan(resolved: Resolved, console: Console) -> dict[str, Any]:
         "training": f"{training.max_steps:,} steps x {rows} rows ({training.batch_size} x {training.grad_accum}) "
         f"= {training.max_steps * rows:,} rows per process; validation and checkpoint every {training.validate_every} "
         f"and {training.checkpoint_every} steps",
-        "evaluation": (f"{evaluation.eval_samples or 'all'} examples of the {task.evaluation_split} split, "
+        "evaluation": (f"{evaluation.eval_samples or 'all'} examples of the {task.evaluation_split or 'test'} split, "
         + ("greedy" if evaluation.temperature is None else f"sampled at temperature {evaluation.temperature:g}"))
         if evaluation.enabled
         else "none",

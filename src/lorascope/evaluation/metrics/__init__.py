@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from lorascope import registry
+from lorascope.errors import ConfigError
 from lorascope.evaluation.metrics.accuracy import accuracy
 from lorascope.evaluation.metrics.base import Metric
 from lorascope.evaluation.metrics.bleu import bleu
 from lorascope.evaluation.metrics.exact_match import exact_match
 from lorascope.evaluation.metrics.meteor import meteor
 from lorascope.evaluation.metrics.rouge import rouge
+from lorascope.tasks.base import Task
 
 METRICS: dict[str, Metric] = {
     "accuracy": accuracy,
@@ -17,3 +22,60 @@ METRICS: dict[str, Metric] = {
     "rouge": rouge,
 }
 """The names that a task may list under `metrics`."""
+
+ENTRY_POINTS = "lorascope.metrics"
+"""The entry points of this group in other packages are metrics, each under its own name."""
+
+
+def register(metric: Metric) -> Metric:
+    """Make a metric known by the name of its function; a decorator. ConfigError where the name is taken."""
+    return registry.put(METRICS, metric.__name__, metric, "metric")
+
+
+def extend() -> dict[str, registry.Broken]:
+    """Register the metrics of all installed packages; returns those that cannot be used."""
+    return registry.extend(METRICS, "metric", group=ENTRY_POINTS, accept=_accept)
+
+
+def find_metric(name: str) -> Metric:
+    """The metric of that name, ours or of an installed package. UnknownName, or ConfigError for a broken package."""
+    return registry.lookup(METRICS, name, "metric", group=ENTRY_POINTS, accept=_accept)
+
+
+def metric_names(text: str) -> tuple[str, ...]:
+    """The metrics that a text with commas names. UnknownName for one that is not known."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise ConfigError("config-value", f"metrics names none: {text!r}", f"--metrics {','.join(sorted(METRICS))}")
+    for name in names:
+        find_metric(name)
+    return names
+
+
+def with_metrics(task: Task, names: str | None) -> Task:
+    """The task, judged by other metrics: names with commas between them; None leaves its own.
+
+    Refuses what could only fail after the training: unknown names, a metric that the task's answers do not allow.
+    """
+    if names is None:
+        return task
+    chosen = metric_names(names)
+    if not task.metrics:
+        raise ConfigError(
+            "no-metrics", f"{task.name} is plain text without answers, so that no metric applies", "leave --metrics out"
+        )
+    if "accuracy" in chosen and not task.labels:
+        raise ConfigError(
+            "no-labels",
+            f"accuracy needs a closed set of answers, and {task.name} has none (of your own data: at most 100 "
+            "different ones)",
+            "--metrics exact_match",
+        )
+    return replace(task, metrics=chosen, metrics_note=None)
+
+
+def _accept(name: str, value: object) -> Metric:
+    if not callable(value):
+        raise ConfigError("plugin", f"it is no function but {type(value).__name__}")
+    found: Metric = value
+    return found
