@@ -35,6 +35,8 @@ from lorascope.tasks.base import Example, Task
 from lorascope.tasks.wikisql import sql_text
 
 DRAWS = 3
+MOST = 12
+"""Shared or missing words that the overlap baseline tells apart."""
 NAMES = ("e2e_nlg", "samsum", "wikisql", "multi_nli")
 Examples = Sequence[Example]
 Baseline = Callable[[Examples, Examples, random.Random], list[str]]
@@ -206,7 +208,8 @@ def overlap(train: Examples, test: Examples, rng: random.Random) -> list[str]:
         for example in examples:
             claimed = set(words(body(example, "Hypothesis")))
             shared = len(claimed & set(words(body(example, "Premise"))))
-            rows.append([1, shared / len(claimed), *np.eye(13)[min(shared, 12)], *np.eye(13)[len(claimed) - shared]])
+            counts = [min(count, MOST) for count in (shared, len(claimed) - shared)]
+            rows.append([1, shared / len(claimed), *np.eye(MOST + 1)[counts].ravel()])
         return np.array(rows)
 
     has, truth = features(train), np.array([labels.index(example.target) for example in train])
