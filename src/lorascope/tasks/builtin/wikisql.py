@@ -251,7 +251,7 @@ def ask(rng: random.Random, query: Query, columns: Sequence[Column], key: int) -
         return f"{_pick(rng, 'Which', 'What')} {_name(rng, sel)} {_pick(rng, 'has', 'comes with')} {having}?"
     if query.agg == "COUNT" and rng.random() < 0.6:
         return f"How many {sel.name} entries {_pick(rng, 'have', 'are there with')} {having}?"
-    if rng.random() < 0.2:
+    if rng.random() < 0.35:
         return _pick(rng, f"If {holds}, what is {asked}?", f"When {holds}, what is {asked}?")
     told = _pick(rng, f"where {holds}", f"when {holds}", f"if {holds}", f"with {having}", f"that has {having}")
     return _pick(rng, f"What is {asked} {told}?", f"What was {asked} {told}?", f"Tell me {asked} {told}.")
