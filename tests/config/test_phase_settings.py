@@ -74,7 +74,7 @@ def test_the_order_in_which_modules_are_named_is_no_difference(write):
     [
         ("start_step: 40", "start_step: soon", "start_step as a whole number of at least 0, got 'soon'"),
         ("start_step: 40", "start_step: -1", "start_step as a whole number of at least 0, got '-1'"),
-        ("start_step: 40", "start: 40", "each phase as start_step, end_step, active_modules, layer_range, got 'start'"),
+        ("start_step: 40", "start: 40", "each phase as start_step, end_step, active_modules, layer_range, layers, modules, got 'start'"),
         ("start_step: 40, ", "", "start_step for each phase, got {'end_step': 100"),
         ("[mlp]", "mlp", "active_modules as a list, got 'mlp'"),
         ("[mlp]", "[mpl]", "active_modules out of attention, mlp, embed, lm_head, other, got 'mpl'"),

@@ -19,6 +19,8 @@ STEPS = {
     "both-mlp-attn": [("both",)] * 2 + [("mlp",)] * 2 + [("attention",)] * 2,
     "both-mlp-both": [("both",)] * 2 + [("mlp",)] * 2 + [("both",)] * 2,
     "early-late": [("both", EARLY)] * 3 + [("both", LATE)] * 3,
+    "late-early": [("both", LATE)] * 3 + [("both", EARLY)] * 3,
+    "lisa": [("both", (2, 3))] * 2 + [("both", (1, 3))] * 2 + [("both", (1, 2))] * 2,
 }
 """What each of six steps must train, written down by hand."""
 OPTIMIZERS = {
@@ -31,18 +33,20 @@ OPTIMIZERS = {
 
 
 def phases(strategy, max_steps=6, layers=4):
+    dynamic = DynamicLoRAConfig(enabled=True, phase_strategy=strategy, phase_every=2 if strategy == "lisa" else None)
     config = ExperimentConfig(
         lora=LoRAConfig(target="both"),
         training=TrainingConfig(max_steps=max_steps, warmup_steps=0),
-        dynamic_lora=DynamicLoRAConfig(enabled=True, phase_strategy=strategy),
+        dynamic_lora=dynamic,
     )
     return plan_phases(config, layers)
 
 
-def trained(folder, strategy="both-mlp-both", model=None, on_thaw="keep", **other):
+def trained(folder, strategy="both-mlp-both", model=None, on_thaw="keep", warmup=0, **other):
     model = model or lora_toy()
     watch = Watch()
-    trainer(model, folder, [DynamicLoRACallback(phases(strategy), on_thaw=on_thaw), watch], **other).train()
+    callback = DynamicLoRACallback(phases(strategy), on_thaw=on_thaw, warmup=warmup)
+    trainer(model, folder, [callback, watch], **other).train()
     return watch, model
 
 
@@ -117,7 +121,7 @@ def test_zero_m_forgets_the_mean_of_the_gradient_alone(tmp_path):
 
 
 def test_reset_forgets_everything(tmp_path):
-    watch, model = trained(tmp_path, on_thaw="reset")
+    watch, model = trained(tmp_path, on_thaw="reset", warmup=1)
     assert set(watch.states[4]) == named(model, "mlp")
     assert watch.left[4][next(iter(named(model, "attention")))]["step"] == 1
 
@@ -132,6 +136,8 @@ def test_zero_m_refuses_an_optimizer_whose_state_it_does_not_know(tmp_path):
         trained(tmp_path, on_thaw="zero_m", optim="adafactor")
     with pytest.raises(ConfigError, match="on_thaw must be one of keep, zero_m, reset, got 'forget'"):
         DynamicLoRACallback(phases("early-late"), on_thaw="forget")
+    with pytest.raises(ConfigError, match="on_thaw must be keep or zero_m without warmup"):
+        DynamicLoRACallback(phases("early-late"), on_thaw="reset")
 
 
 def test_a_switched_off_embedding_stands_still_under_its_own_names(tmp_path):
@@ -162,7 +168,7 @@ class Die(TrainerCallback):
 
 
 def resumable(folder, on_thaw):
-    plan = DynamicLoRACallback(phases("both-mlp-both"), on_thaw=on_thaw)
+    plan = DynamicLoRACallback(phases("both-mlp-both"), on_thaw=on_thaw, warmup=2 if on_thaw == "reset" else 0)
     options = {"save_strategy": "steps", "save_steps": 1, "lr_scheduler_type": "cosine"}
     return trainer(lora_toy(dropout=0.1), folder, [plan], **options)
 

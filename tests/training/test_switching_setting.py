@@ -27,7 +27,7 @@ from lorascope.models.modules import find_modules
 from lorascope.runs import rundir
 from lorascope.training.phases import Phase
 from lorascope.training.run import Prepared, build_trainer
-from lorascope.training.switching import _check_setting
+from lorascope.training.switchable import check_switching
 from toy import toy_model, toy_tokenizer
 
 BOTH = frozenset({"attention", "mlp"})
@@ -157,22 +157,22 @@ def test_what_torch_cannot_switch_is_refused_with_the_alternative():
         (setting(ddp_static_graph=True), ddp, "ddp-graph", "ddp_find_unused_parameters=True, ddp_static_graph=False"),
     ):
         with pytest.raises(ConfigError, match=rf"\[{code}\]") as caught:
-            _check_setting(lora_toy(), args, around)
+            check_switching(lora_toy(), args, around)
         assert caught.value.tries[0].startswith(hint)
     with pytest.raises(ConfigError, match="reentrant-ddp") as caught:
-        _check_setting(with_checkpointing(lora_toy(), True), setting(), ddp)
-    assert caught.value.tries == ("activation_checkpointing_kwargs={'use_reentrant': False}",)
+        check_switching(with_checkpointing(lora_toy(), True), setting(), ddp)
+    assert caught.value.tries[0] == "activation_checkpointing_kwargs={'use_reentrant': False}"
     bare = with_checkpointing(lora_toy(), False).get_base_model()  # no PeftModel: Trainer does not look for unused ones
     with pytest.raises(ConfigError, match="ddp-graph"):
-        _check_setting(bare, setting(), ddp)
+        check_switching(bare, setting(), ddp)
 
 
 def test_what_torch_can_switch_is_not_refused():
     ddp = processes(DistributedType.MULTI_CPU)
-    _check_setting(lora_toy(), setting(), ddp)
-    _check_setting(with_checkpointing(lora_toy(), False), setting(), ddp)
-    _check_setting(with_checkpointing(lora_toy(), True), setting(), processes(DistributedType.NO))
-    _check_setting(lora_toy(), setting(fsdp=True), processes(DistributedType.FSDP, 2))
+    check_switching(lora_toy(), setting(), ddp)
+    check_switching(with_checkpointing(lora_toy(), False), setting(), ddp)
+    check_switching(with_checkpointing(lora_toy(), True), setting(), processes(DistributedType.NO))
+    check_switching(lora_toy(), setting(fsdp=True), processes(DistributedType.FSDP, 2))
 
 
 # ---- a run ----------------------------------------------------------------------------------------------------------

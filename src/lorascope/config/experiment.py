@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Literal, get_args
 
-from lorascope.config.phases import STRATEGIES, Phase, read_phases
-from lorascope.errors import ConfigError, near
+from lorascope.config.phases import STRATEGIES, Inactive, OnThaw, Phase, check_dynamic, read_phases
+from lorascope.errors import ConfigError
 
 Target = Literal["attention_only", "attention_qv", "mlp_only", "both", "all"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -316,48 +316,39 @@ class DynamicLoRAConfig:
     enabled: bool = False
     """Train in phases."""
     phase_strategy: str | None = None
-    """attn-mlp-both, both-mlp-attn, both-mlp-both or early-late (arrows work too, in quotes) [with --dynamic_lora:
-    both-mlp-attn, the seed's recommendation]."""
+    """attn-mlp-both, both-mlp-attn, both-mlp-both, early-late, late-early, lisa or sensitivity (arrows work too, in
+    quotes) [with --dynamic_lora: both-mlp-attn, the seed's recommendation]."""
     phase1_end: int | None = None
     """Updates done when phase 1 ends [max_steps divided evenly]."""
     phase2_end: int | None = None
     """Updates done when phase 2 ends [max_steps divided evenly]."""
+    phase_every: int | None = None
+    """lisa, sensitivity: updates between two choices of what trains [a tenth of max_steps]."""
+    phase_layers: int | None = None
+    """lisa: random layers that train at a time [2, LISA's own]."""
+    phase_budget: float | None = None
+    """sensitivity: share of the adapters' parameters that may train at a time [0.5]."""
+    phase_explore: float | None = None
+    """sensitivity: share of that budget for modules at random, so that what is off is seen again [0.1]."""
+    inactive: Inactive = "freeze"
+    """What is off: freeze computes no gradient and saves its time; measure computes and records it, without a step."""
+    on_thaw: OnThaw = "keep"
+    """The optimizer's state of what is switched on again: keep it, zero_m (forget its mean gradient), or reset
+    [nothing measurable is gained by the others]."""
+    phase_warmup: int | None = None
+    """Steps in which the learning rate of what is switched on rises to its value [none]."""
     phase_configs: tuple[Phase, ...] = ()
     """Phases of one's own instead of a strategy, in files and in Python: a list of start_step, end_step, active_modules
-    (attention, mlp, embed, lm_head) and layer_range (first and last layer)."""
+    (attention, mlp, embed, lm_head) and layer_range (first and last layer) or layers (their numbers)."""
 
     def __post_init__(self) -> None:
+        _floats(self)
         if self.phase_strategy is not None:
             object.__setattr__(self, "phase_strategy", self.phase_strategy.replace("->", "-"))
-            self._check_strategy()
-        for name in ("phase1_end", "phase2_end"):
-            if getattr(self, name) is not None:
-                _positive(self, name)
         object.__setattr__(self, "phase_configs", read_phases(self.phase_configs))
-        ends = [name for name in ("phase_strategy", "phase1_end", "phase2_end") if getattr(self, name) is not None]
-        given = ends + ["phase_configs"] * bool(self.phase_configs)
-        if given and not self.enabled:
-            off = f"--{given[0]} none" if ends else "no phase_configs"
-            _unused(given[0], "without dynamic_lora", "--dynamic_lora", off)
-        if ends and self.phase_configs:
-            _unused(ends[0], "where phase_configs lists the phases", f"--{ends[0]} none")
+        check_dynamic(self)
         if self.enabled and not self.phase_configs and self.phase_strategy is None:
             object.__setattr__(self, "phase_strategy", STRATEGIES[0])
-        if self.phase_strategy == "early-late" and self.phase2_end is not None:
-            _unused("phase2_end", "with early-late, which has two phases and one switch", "--phase1_end INT")
-
-    def _check_strategy(self) -> None:
-        guess = near(str(self.phase_strategy), STRATEGIES)
-        if self.phase_strategy not in STRATEGIES:
-            raise ConfigError(
-                "config-value",
-                f"phase_strategy must be one of {', '.join(STRATEGIES)}, got {self.phase_strategy!r}",
-                f"--phase_strategy {guess or STRATEGIES[0]}",
-            )
-
-
-def _unused(name: str, where: str, *tries: str) -> None:
-    raise ConfigError("config-value", f"{name} must be left out {where}: it would do nothing", *tries)
 
 
 @dataclass(frozen=True, kw_only=True)

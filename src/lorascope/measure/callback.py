@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ class GradientNormCallback(TrainerCallback):
         self._read: list[nn.Parameter] = []
         """The same, the adapters' first, in the order of the log's columns."""
         self._files: files.LogFiles | None = None
+        self._left_out: list[nn.Parameter] = []
         self._held: float | None = None
         self._observed: dict[str, float] = {}
         self._weights_at = 0
@@ -78,6 +80,14 @@ class GradientNormCallback(TrainerCallback):
         self._observed = {
             name: float(value) for name, value in (("loss", loss), ("tokens", tokens)) if value is not None
         }
+
+    def leave_out(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Keep these parameters out of the step that is going on: measured like all others, then without a gradient.
+
+        They are no part of the norm that clips, and the optimizer leaves them alone. To be told in every step, between
+        its beginning and its backward pass.
+        """
+        self._left_out = list(parameters)
 
     def latest(self) -> dict[str, float]:
         """The newest measurement: the loss if it was observed, and the gradient norm of each group that has one."""
@@ -100,6 +110,7 @@ class GradientNormCallback(TrainerCallback):
         adapters = [tensor.parameter for tensor in self._tensors]
         known = {id(parameter) for parameter in adapters}
         self._read = [*adapters, *(p for p in self._parameters if id(p) not in known)]
+        self._left_out = []
         self._go_first()
         if args.max_grad_norm > 0:
             logger.info(
@@ -136,19 +147,24 @@ class GradientNormCallback(TrainerCallback):
         max_norm = self._give_back(args)
         step = state.global_step + 1
         observed, self._observed = self._observed, {}
+        left_out, self._left_out = self._left_out, []
         if step % self.log_frequency:
+            _drop(left_out)
             clip(self._parameters, max_norm)
             return
         grads = [parameter.grad for parameter in self._read]
         norms, owners = piece_norms(grads)
         if not owners:
             raise TrainingError("no-gradient", f"no parameter has a gradient before the update of step {step}")
+        _drop(left_out)
         factor = clip(self._parameters, max_norm)
         read = torch.cat([norms, factor.reshape(1).to(norms)]).cpu()  # the one transfer of the step
         facts = squares(read[:-1], owners, len(grads), ABSENT).numpy()
+        idle = {id(parameter) for parameter in left_out}
+        applied = np.array([id(parameter) not in idle for parameter in self._read]) & (facts != ABSENT)
         run = {
             **observed,
-            "grad_total_sq": float(facts[facts != ABSENT].sum()),
+            "grad_total_sq": float(facts[applied].sum()),
             "clip_coef": float(read[-1]),
             "learning_rate": float(optimizer.param_groups[0]["lr"]),
         }
@@ -258,7 +274,7 @@ class GradientNormCallback(TrainerCallback):
         one. Trainer does not hand its list to callbacks; it is found in the frame that called. Moving forward within
         the list that is being walked shifts what stands between by one place: no callback is left out or asked twice.
         """
-        handler = _callback_handler()
+        handler = callback_handler()
         if handler is None:
             names = ", ".join(CURVES.values())
             logger.warning("this Trainer keeps its callbacks elsewhere; trackers may not show the curves %s", names)
@@ -267,8 +283,8 @@ class GradientNormCallback(TrainerCallback):
         handler.callbacks.insert(1, self)  # after DefaultFlowCallback, which decides what a step logs and saves
 
 
-def _callback_handler() -> CallbackHandler | None:
-    """The handler that is calling a callback right now."""
+def callback_handler() -> CallbackHandler | None:
+    """The handler that is calling a callback right now, with all callbacks of its Trainer; None where there is none."""
     frame = inspect.currentframe()
     while frame is not None:
         owner = frame.f_locals.get("self")
@@ -276,6 +292,11 @@ def _callback_handler() -> CallbackHandler | None:
             return owner
         frame = frame.f_back
     return None
+
+
+def _drop(parameters: Iterable[nn.Parameter]) -> None:
+    for parameter in parameters:
+        parameter.grad = None
 
 
 @torch.no_grad()

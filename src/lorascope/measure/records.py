@@ -30,8 +30,8 @@ ABSENT = float("-inf")
 sums of squares are never negative, so no fact can be mistaken for it."""
 
 RUN_SCORES = ("loss", "grad_total_sq", "clip_coef", "tokens", "learning_rate")
-"""Facts about a whole step: mean loss in nats per target token; squared norm of all gradients before clipping; the
-factor that clipping applied; target tokens; learning rate of the first parameter group."""
+"""Facts about a whole step: mean loss in nats per target token; squared norm of all gradients that the step applies,
+before clipping; the factor that clipping applied; target tokens; learning rate of the first parameter group."""
 
 
 class Measurement(NamedTuple):

@@ -54,9 +54,8 @@ def plan(resolved: Resolved, console: Console) -> dict[str, Any]:
     for name, text in lines.items():
         console.out(f"  {name:<11} {text}")
     if phases:
-        halves = layers is None and config.dynamic_lora.phase_strategy == "early-late"
         console.out(
-            "  phases      by updates done" + (", first the early half of the layers, then the late half" * halves),
+            "  phases      by updates done" + (left_open(config) if layers is None else ""),
             *draw_phases(phases, training.max_steps),
         )
     console.out("Nothing was started.")

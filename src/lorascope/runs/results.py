@@ -11,8 +11,9 @@ from lorascope.models.adapters import AdaptedModel, parameter_counts
 from lorascope.runs.environment import peak_memory_bytes
 from lorascope.tasks.split import EvaluationData, TrainingData
 from lorascope.training.batching import RunSampler
-from lorascope.training.phases import active_steps, depth, plan_phases
+from lorascope.training.phases import active_steps
 from lorascope.training.run import Prepared
+from lorascope.training.switching import phases_of
 from lorascope.training.trainer import ExperimentTrainer
 
 
@@ -31,7 +32,7 @@ def summarise(
     got over the whole run, the mean over the group's modules. `resumed` is the checkpoint that the run went on from;
     the seconds are those since.
     """
-    phases = plan_phases(config, depth(adapted.modules))
+    phases = phases_of(trainer)
     parameters = parameter_counts(adapted.model)
     history = trainer.state.log_history
     validation = [[entry["step"], entry["eval_loss"]] for entry in history if "eval_loss" in entry]

@@ -27,6 +27,8 @@ GRADIENT_TABLE = "gradient_analysis.parquet"
 GRADIENT_JOURNAL = f"{CHECKPOINTS}/gradients.journal"
 WEIGHT_JOURNAL = f"{CHECKPOINTS}/weights.journal"
 """Measured rows as they come, so that a killed run loses none."""
+DECISIONS = f"{CHECKPOINTS}/phases.jsonl"
+"""What a run with the strategy sensitivity chose, as it chose."""
 PLOTS = ("gradient_norms", "layer_heatmap", "layer_comparison", "gradient_evolution", "training_loss")
 RESULTS = "results_summary.json"
 """Written last: a folder that has it is finished."""

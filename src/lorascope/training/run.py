@@ -26,9 +26,8 @@ from lorascope.models.adapters import AdaptedModel
 from lorascope.models.base import BaseModel
 from lorascope.tasks.base import Example, Task
 from lorascope.training.batching import Encoded, collate, encode, refuse_too_few
-from lorascope.training.phases import depth, plan_phases
 from lorascope.training.stopping import RunFlow
-from lorascope.training.switching import DynamicLoRACallback
+from lorascope.training.switching import phased
 from lorascope.training.trainer import ExperimentTrainer
 
 
@@ -151,7 +150,6 @@ def build_trainer(
 ) -> tuple[ExperimentTrainer, RunFlow]:
     """The trainer of a run, and the switch that stops it."""
     flow = RunFlow()
-    phases = plan_phases(config, depth(adapted.modules))
     pad = adapted.tokenizer.pad_token_id
     trainer = ExperimentTrainer(
         model=adapted.model,
@@ -166,7 +164,7 @@ def build_trainer(
             weight_every=config.gradient_analysis.weight_every,
             layer_norm=config.gradient_analysis.layer_norm,
         ),
-        callbacks=[flow, *([DynamicLoRACallback(phases)] if phases else [])],
+        callbacks=[flow, *phased(config, adapted.modules)],
         loss_on=config.data.loss_on,
         pad_id=pad,
     )

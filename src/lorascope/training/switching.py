@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, get_args
 
-import torch
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedType
-from peft.tuners.lora import LoraLayer
+from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
-from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from lorascope.config.phases import Phase, read_phases
-from lorascope.errors import ConfigError, ModelError, TrainingError
-from lorascope.measure.conditions import check_sharding, trained_adapter
+from lorascope.config.experiment import ExperimentConfig
+from lorascope.config.phases import Inactive, OnThaw, Phase, SensitivityPhases, read_phases
+from lorascope.errors import ConfigError, LorascopeError, TrainingError
+from lorascope.measure import decisions
+from lorascope.measure.callback import GradientNormCallback, callback_handler
+from lorascope.measure.conditions import trained_adapter
 from lorascope.models.adapters import AdapterTensor, adapter_tensors
 from lorascope.models.modules import find_modules
-from lorascope.training.phases import check_phases, depth, is_active, phase_at
+from lorascope.models.target import TargetModule
+from lorascope.training import rewarming
+from lorascope.training.choosing import check_budget, choose
+from lorascope.training.phases import (
+    check_phases,
+    depth,
+    is_active,
+    open_phases,
+    phase_at,
+    plan_phases,
+    sensitivity_of,
+)
+from lorascope.training.switchable import (
+    check_optimizer,
+    check_switching,
+    reentrant,
+    refuse_other_trained_parts,
+)
 
 logger = logging.getLogger(__name__)
-
-OnThaw = Literal["keep", "zero_m", "reset"]
 
 FIRST_MOMENTS = ("exp_avg", "momentum_buffer")
 """Where torch's Adam and AdamW, and its SGD, keep the running mean of the gradient."""
@@ -34,32 +50,58 @@ class DynamicLoRACallback(TrainerCallback):
 
     phase_configs: phases, or dictionaries with start_step, end_step, active_modules and layer_range (both ends
     included; may be left out). Together they must cover the training from 0 to max_steps. A phase is active while
-    start_step <= updates done < end_step.
+    start_step <= updates done < end_step. Or SensitivityPhases: the phases are chosen while the training goes on, from
+    what a GradientNormCallback in the same Trainer measures.
     on_thaw: what becomes of the optimizer's state of an adapter that is switched on again. keep leaves it as it was:
     nothing measurable is to be gained by the others. zero_m forgets the running mean of the gradient, so that the first
-    steps are small; reset forgets everything, so that they are large.
+    steps are small; reset forgets everything, so that they would be large: it needs `warmup`.
+    inactive: what is off gets no gradient and saves its time (freeze), or one that is measured and then dropped, before
+    the norm that clips is taken (measure); that needs a GradientNormCallback in the same Trainer.
+    warmup: steps in which the learning rate of an adapter that was switched on rises to its value; 0 is none.
 
-    What is off gets no gradient, and every optimizer of torch leaves a tensor without a gradient alone: no step, no
-    weight decay, no change of its state. (A gradient of zero would not do: momentum goes on.) All adapters must be in
-    the optimizer from the first step, so they are switched off only when it is there, at the beginning of a step, and
-    all are on again when the training is over. Which phase it is depends on `global_step` alone: a training that was
-    killed goes on bit for bit.
+    What is off comes to the optimizer without a gradient, and every optimizer of torch leaves such a tensor alone: no
+    step, no weight decay, no change of its state. (A gradient of zero would not do: momentum goes on.) All adapters
+    must be in the optimizer from the first step, so they are switched off only when it is there, at the beginning of a
+    step, and all are on again when the training is over. Which phase it is depends on `global_step` alone, and a choice
+    on the log up to its step: a training that was killed goes on bit for bit.
+
+    `callback.phases` are the phases, those that were chosen among them.
 
     Errors: ConfigError for phases that do not fit the training or the model, and for settings in which torch cannot
-    switch; TrainingError for adapters that the optimizer does not know.
+    switch; TrainingError for adapters that the optimizer does not know, and for a choice without a log.
     """
 
-    def __init__(self, phase_configs: Collection[Phase | Mapping[str, Any]], on_thaw: OnThaw = "keep") -> None:
-        self.phases = read_phases(phase_configs)
-        if not self.phases:
+    def __init__(
+        self,
+        phase_configs: Collection[Phase | Mapping[str, Any]] | SensitivityPhases,
+        on_thaw: OnThaw = "keep",
+        *,
+        inactive: Inactive = "freeze",
+        warmup: int = 0,
+    ) -> None:
+        self.choosing = phase_configs if isinstance(phase_configs, SensitivityPhases) else None
+        self.phases = () if isinstance(phase_configs, SensitivityPhases) else read_phases(phase_configs)
+        if not self.phases and self.choosing is None:
             raise ConfigError("config-value", "phase_configs must give at least one phase")
-        if on_thaw not in get_args(OnThaw):
-            raise ConfigError("config-value", f"on_thaw must be one of {', '.join(get_args(OnThaw))}, got {on_thaw!r}")
+        for name, value, known in (("on_thaw", on_thaw, get_args(OnThaw)), ("inactive", inactive, get_args(Inactive))):
+            if value not in known:
+                raise ConfigError("config-value", f"{name} must be one of {', '.join(known)}, got {value!r}")
+        if warmup < 0:
+            raise ConfigError("config-value", f"warmup must be at least 0, got {warmup!r}")
+        if on_thaw == "reset" and not warmup:
+            what = "on_thaw must be keep or zero_m without warmup: after a reset the first steps are far too large"
+            raise ConfigError("config-value", what, "on_thaw='reset', warmup=10", "on_thaw='zero_m'")
         self.on_thaw = on_thaw
+        self.inactive = inactive
+        self.warmup = warmup
+        self._measuring: GradientNormCallback | None = None
         self._tensors: list[AdapterTensor] = []
         self._trained_before: list[bool] = []
         """For each tensor, whether it required a gradient when the training began."""
         self._off: list[AdapterTensor] = []
+        self._decided: dict[int, Phase] = {}
+        """Start -> what was chosen there before the training was interrupted; of the main process alone."""
+        self._join: Callable[[], None] | None = None
         self._hooks: list[RemovableHandle] = []
 
     def on_init_end(
@@ -68,7 +110,7 @@ class DynamicLoRACallback(TrainerCallback):
         """Switch on everything that some phase trains: a training that raised leaves its last phase behind."""
         if getattr(model, "peft_config", None):
             for tensor in adapter_tensors(model, trained_adapter(model)):
-                if self._ever_trained(tensor):
+                if self._ever_on(tensor):
                     tensor.parameter.requires_grad_(True)
 
     def on_train_begin(
@@ -82,14 +124,19 @@ class DynamicLoRACallback(TrainerCallback):
     ) -> None:
         """Refuse what cannot be switched, and find the adapters."""
         self._tensors = adapter_tensors(model, trained_adapter(model))
+        self._measuring = self._find_measuring()
+        if self.choosing is not None:
+            self._open(state)
         modules = [tensor.module for tensor in self._tensors]
         check_phases(self.phases, state.max_steps, num_layers=depth(find_modules(model)), modules=modules)
-        _refuse_other_trained_parts(model, self._tensors)
-        _check_setting(model, args, AcceleratorState())
-        self._check_optimizer(optimizer)
+        refuse_other_trained_parts(model, self._tensors)
+        check_switching(model, args, AcceleratorState(), self.inactive)
+        trained = [tensor for tensor in self._tensors if self._ever_trained(tensor)]
+        check_optimizer(optimizer, trained, on_thaw=self.on_thaw, warmup=self.warmup)
         self._trained_before = [tensor.parameter.requires_grad for tensor in self._tensors]
+        self._join = None
         self._release_hooks()
-        if _reentrant(model) is False:
+        if reentrant(model) is False and self.inactive == "freeze":
             self._hooks = [embedding.register_forward_hook(_cut_graph) for embedding in _embeddings(model)]
         logger.info("phases: %s", ", ".join(map(str, self.phases)))
 
@@ -102,23 +149,31 @@ class DynamicLoRACallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Switch to what the phase trains."""
+        self._decide(state.global_step, state)
         now = phase_at(self.phases, state.global_step)
         # Asked of the step before, not remembered: a training resumed at a switch must thaw as well.
         before = phase_at(self.phases, state.global_step - 1) if state.global_step else now
         self._off = []
         for tensor in self._tensors:
             active = is_active(now, tensor.module)
-            tensor.parameter.requires_grad_(active)
+            tensor.parameter.requires_grad_(active or self.inactive == "measure")
             if not active:
                 tensor.parameter.grad = None
                 self._off.append(tensor)
             elif not is_active(before, tensor.module):
                 self._thaw(tensor.parameter, optimizer)
+        if self.inactive == "measure" and self._measuring is not None:
+            self._measuring.leave_out(tensor.parameter for tensor in self._off)
 
     def on_pre_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        optimizer: Any = None,
+        **kwargs: Any,
     ) -> None:
-        """Make sure that nothing gave a gradient to what is off: the optimizer would move it."""
+        """Make sure that nothing gave a gradient to what is off: the optimizer would move it. Slow down what rises."""
         for tensor in self._off:
             if tensor.parameter.grad is not None:
                 raise TrainingError(
@@ -127,44 +182,54 @@ class DynamicLoRACallback(TrainerCallback):
                     f"which the phase {phase_at(self.phases, state.global_step)} does not train it",
                     "no torch_compile, and no other callback that sets requires_grad",
                 )
+        if self.warmup:
+            factors = self._factors(state.global_step)
+            slow = {t.parameter: factors[t.module] for t in self._tensors if factors[t.module] < 1}
+            self._join = rewarming.split(getattr(optimizer, "optimizer", optimizer), slow)
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Put the optimizer's groups together again, before the schedule and a checkpoint see them."""
+        if self._join is not None:
+            self._join()
+            self._join = None
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Leave the model as it was found."""
+        self._decide(state.global_step - 1, state)
         for tensor, trained in zip(self._tensors, self._trained_before, strict=True):
             tensor.parameter.requires_grad_(trained)
         self._off = []
         self._release_hooks()
 
     def _ever_trained(self, tensor: AdapterTensor) -> bool:
-        return any(is_active(phase, tensor.module) for phase in self.phases)
+        return self.choosing is not None or any(is_active(phase, tensor.module) for phase in self.phases)
+
+    def _ever_on(self, tensor: AdapterTensor) -> bool:
+        return self.inactive == "measure" or self._ever_trained(tensor)
+
+    def _find_measuring(self) -> GradientNormCallback | None:
+        """The GradientNormCallback of the same Trainer. Raises ConfigError where one is needed and there is none."""
+        handler = callback_handler()
+        callbacks = handler.callbacks if handler is not None else []
+        found = next((callback for callback in callbacks if isinstance(callback, GradientNormCallback)), None)
+        needs = "phases by sensitivity are chosen" if self.choosing is not None else "what is off is measured"
+        if found is None and (self.choosing is not None or self.inactive == "measure"):
+            raise ConfigError(
+                "no-measuring",
+                f"{needs} by the gradients that a GradientNormCallback reads before it clips them, and this Trainer "
+                "has none",
+                "callbacks=[GradientNormCallback(FOLDER), DynamicLoRACallback(...)]",
+            )
+        return found
 
     def _release_hooks(self) -> None:
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
-
-    def _check_optimizer(self, optimizer: Any) -> None:
-        known = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-        missing = [t for t in self._tensors if self._ever_trained(t) and id(t.parameter) not in known]
-        if missing:
-            raise TrainingError(
-                "not-in-optimizer",
-                f"the optimizer does not know {len(missing)} of the {len(self._tensors)} adapter tensors, the first is "
-                f"{missing[0].module.path} (matrix {missing[0].matrix}): it was built while they were frozen, or for "
-                "other parameters, and would never move them",
-                "Trainer(..., callbacks=[DynamicLoRACallback(...)])   (it switches all adapters on in time)",
-                "no optimizer of your own, or one over all adapters",
-            )
-        inner = getattr(optimizer, "optimizer", optimizer)  # Accelerate wraps it
-        if self.on_thaw == "zero_m" and not isinstance(inner, (torch.optim.Adam, torch.optim.SGD)):
-            raise ConfigError(
-                "on-thaw",
-                f"on_thaw='zero_m' knows where torch's Adam, AdamW and SGD keep their first moment, not where "
-                f"{type(inner).__name__} does",
-                "on_thaw='keep'",
-            )
 
     def _thaw(self, parameter: nn.Parameter, optimizer: Any) -> None:
         """Deal with the state that the optimizer has kept of a parameter that trains again; it may have none yet."""
@@ -175,58 +240,88 @@ class DynamicLoRACallback(TrainerCallback):
                 if name in FIRST_MOMENTS and value is not None:
                     value.zero_()
 
+    def _factors(self, step: int) -> dict[TargetModule, float]:
+        """Module -> what its learning rate is multiplied with."""
+        modules = dict.fromkeys(tensor.module for tensor in self._tensors)
+        return {module: rewarming.factor(self.phases, step, module, self.warmup) for module in modules}
 
-def _refuse_other_trained_parts(model: nn.Module, tensors: Collection[AdapterTensor]) -> None:
-    """DoRA's magnitudes and trained biases belong to modules that a phase switches off; A and B are not all of them."""
-    switched = {id(tensor.parameter) for tensor in tensors}
-    modules = dict(model.named_modules())
-    for path in [path for path, module in modules.items() if isinstance(module, LoraLayer)]:
-        for name, parameter in modules[path].named_parameters():
-            if parameter.requires_grad and id(parameter) not in switched:
-                raise ModelError(
-                    "other-trained",
-                    f"{path}.{name} is trained beside A and B; phases switch nothing but these",
-                    "LoraConfig(use_dora=False, bias='none', lora_bias=False)",
-                )
+    # ---- phases that are chosen while the training goes on ----------------------------------------------------------
 
+    def _open(self, state: TrainerState) -> None:
+        """The windows of this training, none chosen yet; on the main process also what was chosen before."""
+        assert self.choosing is not None
+        assert self._measuring is not None
+        every, seldom = self.choosing.every, self._measuring.log_frequency
+        if every >= state.max_steps:
+            what = f"a choice every {every:,} updates never switches within max_steps {state.max_steps:,}"
+            raise ConfigError("phases", what, f"every={max(1, state.max_steps // 2)}")
+        if seldom > every:
+            what = f"log_frequency {seldom} measures no step between some choices, which are {every} updates apart"
+            raise ConfigError("phases", what, f"log_frequency={every}")
+        check_budget(self.choosing, {module.path: count for module, count in self._parameters().items()})
+        self.phases = open_phases(state.max_steps, every, {tensor.module.group for tensor in self._tensors})
+        self._decided = {}
+        if state.is_world_process_zero and self._measuring.folder is not None:
+            for entry in decisions.start(self._measuring.folder, after=state.global_step):
+                phase = read_phases([{key: value for key, value in entry.items() if key not in _REASONS}])[0]
+                self._decided[phase.start_step] = phase
 
-def _check_setting(model: nn.Module, args: TrainingArguments, accelerator: AcceleratorState) -> None:
-    """Raise ConfigError where torch, or what is around it, cannot switch modules off."""
-    if args.deepspeed or accelerator.distributed_type == DistributedType.DEEPSPEED:
-        raise ConfigError(
-            "deepspeed",
-            "DeepSpeed steps all parameters in one flat piece, so momentum and decay would move what is switched off",
-            "train without deepspeed, with DDP or FSDP2 (accelerate launch)",
-        )
-    check_sharding(args, accelerator)
-    if not accelerator.distributed_type.value.startswith("MULTI_"):
-        return
-    reentrant = _reentrant(model)
-    if reentrant:
-        raise ConfigError(
-            "reentrant-ddp",
-            "DDP cannot switch modules off under reentrant activation checkpointing: it marks parameters ready twice",
-            "activation_checkpointing_kwargs={'use_reentrant': False}",
-        )
-    # What Trainer decides where nothing is said: yes, but for a plain Transformers model with checkpointing.
-    finds_unused = args.ddp_find_unused_parameters
-    if finds_unused is None:
-        finds_unused = not isinstance(model, PreTrainedModel) or reentrant is None
-    if not finds_unused or args.ddp_static_graph:
-        raise ConfigError(
-            "ddp-graph",
-            "DDP waits for the gradients of modules that are switched off, unless it looks for unused parameters",
-            "ddp_find_unused_parameters=True, ddp_static_graph=False",
+    def _decide(self, step: int, state: TrainerState) -> None:
+        """Choose the phases that have begun when `step` updates are done, one after the other."""
+        if not any(phase.is_open and phase.start_step <= step for phase in self.phases):
+            return
+        self.phases = tuple(
+            self._chosen(phase, state) if phase.is_open and phase.start_step <= step else phase for phase in self.phases
         )
 
+    def _chosen(self, phase: Phase, state: TrainerState) -> Phase:
+        """What trains in an open phase. The main process alone has the log: it chooses, and tells the others."""
+        found: list[Phase | LorascopeError | None] = [None]
+        if state.is_world_process_zero:
+            try:
+                found = [self._decided.get(phase.start_step) or self._choose(phase)]
+            except LorascopeError as error:  # told as well: the others would wait for ever
+                found = [error]
+        broadcast_object_list(found)
+        if isinstance(found[0], LorascopeError):
+            raise found[0]
+        assert found[0] is not None
+        return found[0]
 
-def _reentrant(model: nn.Module) -> bool | None:
-    """Whether activation checkpointing is the reentrant one; None without checkpointing."""
-    for module in model.modules():
-        checkpoint = getattr(module, "_gradient_checkpointing_func", None)
-        if checkpoint is not None and module.gradient_checkpointing:
-            return getattr(checkpoint, "keywords", {}).get("use_reentrant") is not False  # torch's own default is True
-    return None
+    def _choose(self, phase: Phase) -> Phase:
+        assert self.choosing is not None
+        assert self._measuring is not None
+        choice = choose(self.choosing, phase, self._measuring.log.gradients, self._parameters())
+        if self._measuring.folder is not None:
+            decisions.add(self._measuring.folder, choice.to_dict())
+        logger.info("chosen by sensitivity: %s", choice.phase)
+        return choice.phase
+
+    def _parameters(self) -> dict[TargetModule, int]:
+        """Module -> parameters of its adapter."""
+        counts: dict[TargetModule, int] = {}
+        for tensor in self._tensors:
+            counts[tensor.module] = counts.get(tensor.module, 0) + tensor.parameter.numel()
+        return counts
+
+
+def phased(config: ExperimentConfig, modules: Sequence[TargetModule]) -> list[DynamicLoRACallback]:
+    """The callback of a run; none where it has no phases. `modules`: all of the model, which tell its depth."""
+    dynamic = config.dynamic_lora
+    if not dynamic.enabled:
+        return []
+    phases = sensitivity_of(config) or plan_phases(config, depth(modules))
+    return [DynamicLoRACallback(phases, dynamic.on_thaw, inactive=dynamic.inactive, warmup=dynamic.phase_warmup or 0)]
+
+
+def phases_of(trainer: Trainer) -> tuple[Phase, ...]:
+    """The phases of a training, those that it has chosen among them; () where it has none."""
+    callbacks = trainer.callback_handler.callbacks
+    return next((callback.phases for callback in callbacks if isinstance(callback, DynamicLoRACallback)), ())
+
+
+_REASONS = ("explored", "sensitivity")
+"""What an entry of the decisions holds beside the phase."""
 
 
 def _embeddings(model: nn.Module) -> Iterator[nn.Module]:
