@@ -11,6 +11,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # `import official`
 
 import official
 
+from hub import fake_hub as fake_hub
+
 
 @pytest.fixture
 def official_files(tmp_path: Path) -> Path:

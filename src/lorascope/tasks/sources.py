@@ -114,7 +114,8 @@ def _from_hub(task: Task, data: DataConfig, split: str) -> Loaded:
         reading = source.read(chain.from_iterable(records(file, unread=source.unread) for file in files), files)
     except DataError as error:
         if error.code in ("bad-file", "not-utf8"):
-            raise DataError(error.code, error.what, f"rm {files[0]}   (it is then downloaded again)") from None
+            again = f"rm -r {hub.cache_folder(got.repo)}   (it is then downloaded again)"
+            raise DataError(error.code, error.what, again) from None
         raise
     loaded = _loaded(task, split, reading, source=f"hub:{got.repo}", revision=got.revision)
     return replace(loaded, notes=(*got.notes, *loaded.notes))
@@ -126,7 +127,13 @@ def _loaded(task: Task, split: str, reading: Reading, *, source: str, revision: 
     notes = list(reading.notes)
     # Some published numbers count rows that cannot be used, and some do not.
     if official is not None and not len(reading.rows) <= official <= len(reading.rows) + reading.left_out:
-        notes.append(f"{split} has {len(reading.rows):,} of the official {official:,} rows")
+        there = f"{len(reading.rows):,}"
+        fewer = len(reading.rows) < official
+        notes.append(
+            f"{there} of the official {official:,} {split} rows"
+            if fewer
+            else f"{there} {split} rows, of which there are {official:,} officially"
+        )
     return Loaded(
         rows=reading.rows,
         source=source,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -281,7 +282,15 @@ def _check_ids(examples: Sequence[Example], loaded: Loaded) -> None:
 
 
 def _whence(provenance: Mapping[str, Any]) -> str:
+    if provenance["revision"] is not None:
+        return f"in {provenance['source'].removeprefix('hub:')} on the hub, commit {provenance['revision'][:12]}"
     return f"in {', '.join(provenance['files'])}" if provenance["files"] else f"({provenance['source']})"
+
+
+def _name(file: Path, loaded: Loaded) -> str:
+    """A file's name; on the hub with its folders, since all splits' files may be called 0000.parquet."""
+    parts = file.parts
+    return "/".join(parts[parts.index(loaded.revision) + 1 :]) if loaded.revision in parts else file.name
 
 
 def _provenance(task: Task, loaded: Loaded, split: str) -> dict[str, Any]:
@@ -289,9 +298,11 @@ def _provenance(task: Task, loaded: Loaded, split: str) -> dict[str, Any]:
         "task": task.name,
         "task_version": task.version,
         "source": loaded.source,
+        "revision": loaded.revision,
         "split": split,
-        "files": [file.name for file in loaded.files],
+        "files": [_name(file, loaded) for file in loaded.files],
         "rows": len(loaded.rows),
+        "official_rows": loaded.official_rows,
         "left_out": loaded.left_out,
         "sha256": loaded.sha256,
     }
