@@ -25,10 +25,11 @@ from lorascope.config.experiment import TARGET_MODULES
 from lorascope.runs import rundir
 
 STEPS = 4
+TEXT = {"bleu", "rouge1", "rouge2", "rougeL", "rougeLsum", "meteor_exact_stem", "answer_loss"}
 METRICS = {
-    "e2e_nlg": {"bleu", "rouge1", "rouge2", "rougeL", "rougeLsum", "meteor_exact_stem", "answer_loss"},
-    "samsum": {"bleu", "rouge1", "rouge2", "rougeL", "rougeLsum", "meteor_exact_stem", "answer_loss"},
-    "wikisql": {"exact_match", "answer_loss"},
+    "e2e_nlg": TEXT | {"bleu_e2e", "nist_e2e", "rouge_l_coco", "cider"},
+    "samsum": TEXT,
+    "wikisql": {"logical_form", "logical_form_ordered", "unparsed", "execution", "exact_match", "answer_loss"},
     "multi_nli": {"accuracy", "answer_loss"},
 }
 

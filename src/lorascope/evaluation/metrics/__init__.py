@@ -9,19 +9,35 @@ from lorascope.errors import ConfigError
 from lorascope.evaluation.metrics.accuracy import accuracy
 from lorascope.evaluation.metrics.base import Metric
 from lorascope.evaluation.metrics.bleu import bleu
+from lorascope.evaluation.metrics.bleu_e2e import bleu_e2e
+from lorascope.evaluation.metrics.cider import cider
 from lorascope.evaluation.metrics.exact_match import exact_match
+from lorascope.evaluation.metrics.execution import execution
+from lorascope.evaluation.metrics.logical_form import logical_form
 from lorascope.evaluation.metrics.meteor import meteor
+from lorascope.evaluation.metrics.nist_e2e import nist_e2e
 from lorascope.evaluation.metrics.rouge import rouge
+from lorascope.evaluation.metrics.rouge_l_coco import rouge_l_coco
+from lorascope.evaluation.metrics.sql import no_tables
 from lorascope.tasks.base import Task
 
 METRICS: dict[str, Metric] = {
     "accuracy": accuracy,
     "bleu": bleu,
+    "bleu_e2e": bleu_e2e,
+    "cider": cider,
     "exact_match": exact_match,
+    "execution": execution,
+    "logical_form": logical_form,
     "meteor": meteor,
+    "nist_e2e": nist_e2e,
     "rouge": rouge,
+    "rouge_l_coco": rouge_l_coco,
 }
 """The names that a task may list under `metrics`."""
+
+NEED_TABLES = {"execution", "logical_form"}
+"""They judge queries; a task whose examples have tables names one of them itself."""
 
 ENTRY_POINTS = "lorascope.metrics"
 """The entry points of this group in other packages are metrics, each under its own name."""
@@ -71,6 +87,8 @@ def with_metrics(task: Task, names: str | None) -> Task:
             "different ones)",
             "--metrics exact_match",
         )
+    if NEED_TABLES & {*chosen} and not NEED_TABLES & {*task.metrics}:
+        raise no_tables(", ".join(sorted(NEED_TABLES & {*chosen})))
     return replace(task, metrics=chosen, metrics_note=None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from lorascope.errors import ConfigError
@@ -10,10 +11,16 @@ from lorascope.tasks.base import Example, Task
 
 RULE = "the whole answer is the label; case, surrounding white space and punctuation do not count"
 EDGES = " \t\r\n.,:;!?\"'`*"
+OTHER = "(other)"
+"""In the confusion matrix: an answer that is no label."""
 
 
 def accuracy(predictions: Sequence[str], examples: Sequence[Example], task: Task) -> list[Tally]:
-    """Share of right labels, in percent. What is no label counts as wrong; the settings tell how often that was."""
+    """Share of right labels, in percent. What is no label counts as wrong; the settings tell how often that was.
+
+    They also have the confusion matrix, {right label: {answered label: examples}}, and per right label how many
+    examples there are and how many of them are answered rightly.
+    """
     if not task.labels:
         raise ConfigError("no-labels", f"accuracy needs a closed set of labels, and task {task.name} has none")
     known = {_bare(label): label for label in reversed(task.labels)}
@@ -22,8 +29,28 @@ def accuracy(predictions: Sequence[str], examples: Sequence[Example], task: Task
         label is not None and label in {known.get(_bare(answer)) for answer in (example.target, *example.references)}
         for label, example in zip(found, examples, strict=True)
     ]
-    settings = {"rule": RULE, "labels": list(task.labels), "answers_without_label": found.count(None)}
+    truth = [known.get(_bare(example.target), OTHER) for example in examples]
+    settings = {
+        "rule": RULE,
+        "labels": list(task.labels),
+        "answers_without_label": found.count(None),
+        "confusion": confusion(truth, [label or OTHER for label in found], (*task.labels, OTHER)),
+        "per_label": {
+            label: {
+                "examples": truth.count(label),
+                "right": sum(h for t, h in zip(truth, hits, strict=True) if t == label),
+            }
+            for label in task.labels
+        },
+    }
     return [mean_tally("accuracy", [100.0 * hit for hit in hits], unit="%", settings=settings)]
+
+
+def confusion(truth: Sequence[str], answers: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, int]]:
+    """{right label: {answered label: examples}} in the order of `names`; what never occurred is left out."""
+    count = Counter(zip(truth, answers, strict=True))
+    rows = {right: {answer: count[right, answer] for answer in names if count[right, answer]} for right in names}
+    return {right: row for right, row in rows.items() if row}
 
 
 def label_of(text: str, labels: Sequence[str]) -> str | None:
