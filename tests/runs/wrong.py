@@ -241,9 +241,14 @@ def loss_that_cannot_be_accumulated(world):
 # ---- the data -------------------------------------------------------------------------------------------------------
 
 
-@wrong("no-data", "needs its official files, and no folder is given")
+@wrong("hub-unreachable", "tuetschek/e2e_nlg is not in the cache")
 def data_not_given(world):
     return ["--model", world.home / "base", "--output_dir", world.out]
+
+
+@wrong("no-data", "needs its official files, and no folder is given")
+def data_not_given_and_local(world):
+    return ["--model", world.home / "base", "--output_dir", world.out, "--data_source", "local"]
 
 
 @wrong("no-folder", "e2e_nlq is not there")

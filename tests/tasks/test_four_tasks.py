@@ -169,10 +169,11 @@ def test_multi_nli_prompt_answer_and_groups(official_files: Path) -> None:
 def test_multi_nli_leaves_rows_without_a_gold_label_out_and_counts_them(official_files: Path) -> None:
     data = DataConfig(dataset="multi_nli", data_dir=str(official_files / "multi_nli"))
     loaded = load_rows(multi_nli.TASK, data, "validation_mismatched")
-    (note,) = loaded.notes
+    note, count = loaded.notes
     assert (len(loaded.rows), loaded.left_out) == (3, 1)
     assert note.startswith("1 of 4 rows have no gold label and are left out; the first: ")
     assert note.endswith("multinli_1.0_dev_mismatched.jsonl:2")
+    assert count == "3 of the official 9,832 validation_mismatched rows"
 
 
 def test_multi_nli_takes_the_hubs_names_and_numbers(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from lorascope.config.experiment import DataConfig
 from lorascope.errors import DataError
 from lorascope.tasks import TASKS
 from lorascope.tasks.base import Reading
-from lorascope.tasks.sources import Loaded, load_rows, rows_sha256
+from lorascope.tasks.sources import Loaded, load_rows, place, rows_sha256
 
 
 def load(folder: Path, task: str, split: str = "train") -> Loaded:
@@ -262,26 +262,84 @@ def test_a_file_cut_at_any_byte_gives_no_wrong_row(official_files: Path, task: s
         if rows != right[: len(rows)]:
             assert task == "e2e_nlg"
             assert rows[:-1] == right[: len(rows) - 1]
-            assert loaded.notes == (f"{path} does not end in a line end; if it was cut short, its last row is too",)
+            (note,) = official.others(loaded.notes)
+            assert note == f"{path} does not end in a line end; if it was cut short, its last row is too"
     assert read >= (1 if task == "samsum" else 2)
 
 
-def test_a_whole_file_has_no_note(official_files: Path) -> None:
-    assert load(official_files, "e2e_nlg").notes == ()
-    assert load(official_files, "samsum").notes == ()
+def test_a_whole_file_has_no_note_but_on_its_number_of_rows(official_files: Path) -> None:
+    assert load(official_files, "e2e_nlg").notes == ("4 of the official 42,061 train rows",)
+    assert load(official_files, "samsum").notes == ("3 of the official 14,732 train rows",)
+
+
+def test_the_number_of_rows_is_compared_with_the_published_one(official_files: Path) -> None:
+    """Three rows and one without a label: some published numbers count such rows, and some do not."""
+    data = DataConfig(dataset="multi_nli", data_dir=str(official_files))
+    for published, says in {
+        2: ("3 train rows, of which there are 2 officially",),
+        3: (),
+        4: (),
+        5: ("3 of the official 5 train rows",),
+    }.items():
+        loaded = load_rows(replace(TASKS["multi_nli"], official_counts={"train": published}), data, "train")
+        assert loaded.official_rows == published
+        assert loaded.notes[1:] == says
+    assert load_rows(replace(TASKS["multi_nli"], official_counts={}), data, "train").official_rows is None
 
 
 # What is not there
 
 
 def test_no_folder_given_names_the_flag_and_the_official_files() -> None:
-    for source in ("auto", "local"):
-        with pytest.raises(DataError) as caught:
-            load_rows(TASKS["e2e_nlg"], DataConfig(data_source=source), "train")
-        assert str(caught.value) == (
-            "[no-data]: e2e_nlg needs its official files, and no folder is given\n"
-            "  try: --data_dir FOLDER   (with trainset.csv, devset.csv, testset_w_refs.csv)"
-        )
+    with pytest.raises(DataError) as caught:
+        load_rows(TASKS["e2e_nlg"], DataConfig(data_source="local"), "train")
+    assert str(caught.value) == (
+        "[no-data]: e2e_nlg needs its official files, and no folder is given\n"
+        "  try: --data_dir FOLDER   (with trainset.csv, devset.csv, testset_w_refs.csv)\n"
+        "  try: --data_source builtin --model embedded   (generated data and a tiny model, both inside lorascope)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "where"),
+    [
+        ({}, "hub"),
+        ({"data_dir": "x"}, "local"),
+        ({"data_source": "local", "data_dir": "x"}, "local"),
+        ({"data_source": "hub"}, "hub"),
+        ({"data_source": "builtin"}, "builtin"),
+        ({"data_revision": "v1"}, "hub"),
+    ],
+)
+def test_rows_come_from_a_folder_if_one_is_given_else_from_the_hub(settings: dict[str, str], where: str) -> None:
+    assert place(TASKS["e2e_nlg"], DataConfig(**settings)) == where
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"data_source": "hub", "data_dir": "x"}, "--data_source hub takes the data set on the hub"),
+        ({"data_source": "builtin", "data_dir": "x"}, "--data_source builtin generates its rows"),
+        (
+            {"data_revision": "v1", "data_dir": "x"},
+            "is of a data set on the hub, and the rows are in --data_dir",
+        ),
+        ({"data_revision": "v1", "data_source": "builtin"}, "and the rows are generated"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(settings: dict[str, str], says: str) -> None:
+    with pytest.raises(DataError, match=says) as caught:
+        load_rows(TASKS["e2e_nlg"], DataConfig(**settings), "train")
+    assert caught.value.code == "flags-exclude"
+
+
+def test_a_task_that_is_nowhere_says_what_works() -> None:
+    nowhere = replace(TASKS["e2e_nlg"], hub=None, builtin=None)
+    with pytest.raises(DataError, match="e2e_nlg is not on the hub") as caught:
+        load_rows(nowhere, DataConfig(), "train")
+    assert caught.value.tries == ("--data_dir FOLDER   (with trainset.csv, devset.csv, testset_w_refs.csv)",)
+    with pytest.raises(DataError, match="there is no generator for e2e_nlg"):
+        load_rows(nowhere, DataConfig(data_source="builtin"), "train")
 
 
 def test_a_mistyped_folder_is_met_with_the_near_one(official_files: Path) -> None:

@@ -148,18 +148,19 @@ def test_training_rows_are_drawn_split_and_accounted_for(official_files: Path) -
     assert (len(training.train), len(training.validation)) == (75, 25)
     assert [e.target for e in drawn] == [f"Pub {e.id}." for e in drawn], "the id is the row's number in the file"
     assert not shared_groups(training.train, training.validation)
-    assert training.notes == ()
+    assert official.others(training.notes) == ()
     p = training.provenance
     assert (
         p["drawn_sha256"] == rows_sha256([{"id": e.id, "mr": e.group, "ref": e.target} for e in drawn]) != p["sha256"]
     )
     assert {k: v for k, v in p.items() if "sha256" not in k} == {
-        "task": "e2e_nlg", "task_version": 1, "source": "local", "split": "train", "files": ["trainset.csv"],
-        "rows": 400, "left_out": 0, "duplicates": 0, "dropped": {"duplicates": 0, "in_evaluation": 0},
-        "drawn": 100, "data_seed": 7, "train": 75, "validation": 25,
+        "task": "e2e_nlg", "task_version": 1, "source": "local", "revision": None, "split": "train",
+        "files": ["trainset.csv"], "rows": 400, "official_rows": 42_061, "left_out": 0, "duplicates": 0,
+        "dropped": {"duplicates": 0, "in_evaluation": 0}, "drawn": 100, "data_seed": 7, "train": 75, "validation": 25,
     }  # fmt: skip
     assert training.describe() == (
-        "  data      e2e_nlg: 75 rows to train on, 25 for validation; drawn from the 400 in trainset.csv"
+        "  data      e2e_nlg: 75 rows to train on, 25 for validation; drawn from the 400 in trainset.csv\n"
+        "  note      400 of the official 42,061 train rows"
     )
 
 
@@ -170,8 +171,8 @@ def test_the_training_seed_does_not_touch_the_rows(official_files: Path) -> None
 
 def test_asking_for_more_rows_than_there_are_is_noted(official_files: Path) -> None:
     training = load_training(TASKS["samsum"], config(official_files, "samsum", num_samples=5000, validation_split=0.3))
-    assert training.notes == ("num_samples asks for 5,000 rows and there are 3: all are taken",)
-    assert training.describe().splitlines()[1] == f"  note      {training.notes[0]}"
+    assert official.others(training.notes) == ("num_samples asks for 5,000 rows and there are 3: all are taken",)
+    assert training.describe().splitlines()[1:] == [f"  note      {note}" for note in training.notes]
 
 
 def test_training_names_the_group_that_cannot_be_split(official_files: Path) -> None:
@@ -193,7 +194,9 @@ def test_evaluation_keeps_the_official_order_and_the_same_subset(official_files:
     assert some.examples == load_evaluation(task, config(official_files, "e2e_nlg", data_seed=4), 10).examples
     assert set(ids(some.examples)) < set(ids(load_evaluation(task, config(official_files, "e2e_nlg"), 20).examples))
     assert "seed 0" in some.chosen
-    assert some.describe() == f"  evaluate  10 of 50 test examples ({some.chosen})"
+    assert some.describe() == (
+        f"  evaluate  10 of 50 test examples ({some.chosen})\n  note      100 of the official 4,693 test rows"
+    )
     assert some.provenance["sha256"] == everything.provenance["sha256"]
     assert (some.provenance["rows"], some.provenance["examples"], some.provenance["total"]) == (100, 10, 50)
     assert "overlap" not in some.provenance
@@ -201,7 +204,7 @@ def test_evaluation_keeps_the_official_order_and_the_same_subset(official_files:
 
 def test_more_evaluation_examples_than_there_are_is_noted(official_files: Path) -> None:
     data = load_evaluation(TASKS["samsum"], config(official_files, "samsum"), 200)
-    assert data.notes == ("eval_samples asks for 200 examples and test has 2: all are taken",)
+    assert official.others(data.notes) == ("eval_samples asks for 200 examples and test has 2: all are taken",)
 
 
 def test_evaluation_takes_another_split_by_name(official_files: Path) -> None:
@@ -214,7 +217,7 @@ def test_groups_that_both_splits_have_are_counted(official_files: Path) -> None:
     training = load_training(task, data)
     evaluation = load_evaluation(task, data, 0, training=training)
     assert evaluation.provenance["overlap"] == {"examples": 1, "groups": 1, "split_examples": 1, "split_groups": 1}
-    assert evaluation.notes == (
+    assert official.others(evaluation.notes) == (
         "1 dialogues of the test split are in the training split too, in 1 of its 2 examples; 1 of the 2 evaluated "
         "share theirs with rows in use (--drop_duplicates drops these rows)",
     )
@@ -223,7 +226,7 @@ def test_groups_that_both_splits_have_are_counted(official_files: Path) -> None:
     )
     clean = load_evaluation(task, data, 0, training=load_training(task, data))
     assert set(clean.provenance["overlap"].values()) == {0}
-    assert clean.notes == ()
+    assert official.others(clean.notes) == ()
 
 
 def leaky(official_files: Path) -> DataConfig:
@@ -249,7 +252,7 @@ def test_leaks_are_counted_over_the_whole_splits_whatever_is_drawn_and_evaluated
 def test_repeated_rows_are_counted_and_said(official_files: Path) -> None:
     training = load_training(TASKS["e2e_nlg"], leaky(official_files))
     assert training.provenance["duplicates"] == 1
-    assert training.notes == (
+    assert official.others(training.notes) == (
         "1 of the 12 training rows repeat another's prompt and answer (--drop_duplicates drops them)",
     )
     assert len(training.train) + len(training.validation) == 12
@@ -262,14 +265,14 @@ def test_repeats_and_rows_of_the_evaluated_split_can_be_dropped(official_files: 
     assert training.provenance["dropped"] == {"duplicates": 1, "in_evaluation": 3}
     assert training.provenance["rows"] == 12
     assert training.provenance["drawn"] == 8
-    assert training.notes == (
+    assert official.others(training.notes) == (
         "1 rows that repeat another's prompt and answer are dropped, and 3 whose meaning representation is in the test "
         "split too; 8 are left",
     )
     assert "; all 8 in trainset.csv" in training.describe()
     held_out = load_evaluation(task, data, 0, training=training)
     assert set(held_out.provenance["overlap"].values()) == {0}
-    assert held_out.notes == ()
+    assert official.others(held_out.notes) == ()
 
 
 def test_rows_are_dropped_before_the_draw(official_files: Path) -> None:
