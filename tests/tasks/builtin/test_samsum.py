@@ -79,9 +79,9 @@ def test_summaries_speak_in_the_third_person(everything):
         assert not re.search(r"\b(I|I'll|my|you|your|we|our|me|us)\b", conversation.summary), conversation
 
 
-def test_summaries_have_one_to_three_sentences_that_end(everything):
+def test_summaries_have_one_to_four_sentences_that_end(everything):
     for conversation in everything:
-        assert 1 <= len(re.findall(r"\.(?: |$)", conversation.summary)) <= 3
+        assert 1 <= len(re.findall(r"\.(?: |$)", conversation.summary)) <= 4
         assert re.fullmatch(r"[A-Z].*\.", conversation.summary)
 
 
@@ -113,9 +113,9 @@ def test_copying_the_lead_or_the_longest_turn_scores_low(splits):
     examples = TASK.to_evaluation(samsum.rows("test"))
     lines = [conversation.dialogue.split("\n") for conversation in splits["test"]]
     lead, longest = ([" ".join(some[:3]) for some in lines], [max(some, key=len) for some in lines])
-    assert rouge(lead, examples, TASK)[0].value < 42
-    assert rouge(longest, examples, TASK)[0].value < 42
-    assert rouge(lead, examples, TASK)[1].value < 18
+    scores = [[tally.value for tally in rouge(texts, examples, TASK)[:2]] for texts in (lead, longest)]
+    assert max(rouge1 for rouge1, _ in scores) < 40
+    assert max(rouge2 for _, rouge2 in scores) < 15
 
 
 def test_the_last_word_and_not_the_first_offer_counts(splits):
@@ -137,6 +137,12 @@ def test_there_are_several_dozen_scenes_and_each_comes_equally_often(splits):
     counts = Counter(conversation.scene for conversation in splits["train"])
     assert set(counts) == {scene.name for scene in samsum.scenes()}
     assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_most_dialogues_have_a_second_matter_and_their_summaries_end_with_it(everything):
+    with_it = [conversation for conversation in everything if "second" in conversation.facts]
+    assert 0.5 < len(with_it) / len(everything) < 0.9
+    assert all(conversation.summary.endswith(f"{conversation.facts['second']}.") for conversation in with_it)
 
 
 def test_every_scene_ends_in_two_ways_at_least():

@@ -1,9 +1,9 @@
 """Messenger dialogues in the form of SAMSum: two or three speakers, four to ten turns, a summary of what was settled.
 
-A dialogue is a scene of samsum_plans.py or samsum_news.py, with greetings and small talk around it. In a scene plans
-change ("7?", "Make it 8."), offers are turned down, a third person is asked instead; the summary tells who, what, when
-and where in the end, so it takes facts from several turns and not the first that comes. Small talk names other days,
-times, people and things, which belong to no summary.
+A dialogue is a scene of samsum_plans.py or samsum_news.py, mostly with a second matter of samsum_second.py, and with
+greetings and small talk around them. Plans change ("7?", "Make it 8."), offers are turned down, a third person is asked
+instead; the summary tells who, what, when and where in the end, so it takes facts from several turns and not the first
+that comes. Small talk names other days, times, people and things, which belong to no summary.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ from __future__ import annotations
 import random
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
 from lorascope.tasks.base import Row
-from lorascope.tasks.builtin import samsum_news, samsum_plans, words
+from lorascope.tasks.builtin import samsum_news, samsum_plans, samsum_second, words
 from lorascope.tasks.builtin.words import Noun, Person, article
 from lorascope.tasks.prompts import bare
 
 SIZES = {"train": 3000, "validation": 150, "test": 150}
 SEED = 20191127
+PEOPLE = "ABCVWXYZ"
+"""Names of slots that are people."""
 TURNS = range(4, 11)
 """Turns that a dialogue may have."""
 
@@ -66,10 +68,6 @@ P: [Guess who I saw at the {place8}! {Z}!|I saw {Z} at the {place8}.]
 Q: [Really?|Is {Z.she} back?|How is {Z.she}?]
 
 # small
-P: [Did you call {Z}?|Have you heard from {Z}?]
-Q: [Not yet.|Yes, on {day8}.|No, {Z.she} never calls.]
-
-# small
 Q: [I'm so tired.|I got up at {time8} today.]
 P: [Me too.|Poor you.|Go to bed early.]
 
@@ -90,19 +88,6 @@ P: <file_photo>
 Q: [Cute!|Is that your {pet8}?|Nice {object8}!]
 
 # small
-P: I bought {object8.a}.
-Q: [Another one?|Which colour?]
-P: {colour8.S}.
-
-# small
-Q: [I start {sport8} on {day8}.|I'm doing {sport8} now.]
-P: [Good for you.|At last!|With {Z}?]
-
-# small
-P: [Have you seen {film8}?|I saw {film8} last night.]
-Q: [I fell asleep.|Not yet.|I didn't like it.]
-
-# small
 Q: [{Z} is in {country8} now.|{Z} moved to {country8}.]
 P: [Lucky {Z.him}.|I know, {Z.she} sent me a card.]
 
@@ -120,6 +105,7 @@ LISTS: dict[str, Sequence[str | Noun | Person]] = {
     "country": words.COUNTRIES,
     "cuisine": [kind for kind in words.CUISINES if kind[0].isupper()],
     "day": words.DAYS,
+    "dish": ("chicken", "eggs", "fish", "pasta", "pizza", "potatoes", "rice", "salad", "sandwiches", "soup"),
     "drink": words.DRINKS,
     "feeling": words.FEELINGS,
     "film": [f"The {first} {second}" for first in words.NAME_ADJECTIVES for second in words.NAME_NOUNS],
@@ -211,22 +197,33 @@ def conversations(split: str) -> list[Conversation]:
 
 
 def converse(scene: Scene, rng: random.Random) -> Conversation:
-    """One dialogue: greeting, small talk, the scene, small talk, goodbye; all but the scene by chance, as room is."""
-    told = _Telling(rng)
+    """One dialogue: greeting, small talk, the scene, a second matter, small talk, goodbye.
+
+    All but the scene by chance and as far as there is room. The speakers of the others are drawn.
+    """
+    told = _Telling(rng, {})
     middle = told.play(scene.steps)
-    others = "BC" if "{C}" in " ".join(scene.summaries) else "B"
-    around: list[list[str]] = []
-    room = TURNS[-1] - len(middle)
-    for kind, chance in (("hello", 0.6), ("small", 0.4), ("small", 0.3), ("bye", 0.4)):
-        pair = rng.sample(["A", rng.choice(others)], 2)
-        said = told.play(_cast(rng.choice(_blocks(TALK)[kind]), *pair)) if rng.random() < chance else []
-        around.append(said if len(said) <= room else [])
-        room -= len(around[-1])
-    hello, before, after, bye = around
     summary = told.write(_usual(rng, scene.summaries))
+    others = "BC" if "{C}" in " ".join(scene.summaries) else "B"
+    room = TURNS[-1] - len(middle)
+    around: list[list[str]] = []
+    for kind, chance in (("second", 0.8), ("hello", 0.6), ("small", 0.4), ("small", 0.3), ("bye", 0.4)):
+        around.append([])
+        if rng.random() >= chance:
+            continue
+        other = _Telling(rng, told.drawn)
+        p, q = rng.sample(["A", rng.choice(others)], 2)
+        said = other.play(_cast(rng.choice(_blocks(samsum_second.SECOND if kind == "second" else TALK)[kind]), p, q))
+        if len(said) > room:
+            continue
+        around[-1] = said
+        room -= len(said)
+        told.facts.update(other.facts)
+        summary += "".join(f" {fact}." for fact in other.facts.values())
+    second, hello, before, after, bye = around
     return Conversation(
         scene.name,
-        "\n".join([*hello, *before, *middle, *after, *bye]),
+        "\n".join([*hello, *before, *middle, *second, *after, *bye]),
         summary[0].upper() + summary[1:],
         told.facts,
     )
@@ -243,12 +240,12 @@ def scenes() -> list[Scene]:
 
 
 @cache
-def _blocks(text: str) -> dict[str, list[list[str]]]:
+def _blocks(text: str) -> dict[str, list[tuple[str, ...]]]:
     """Name -> the lines of every block under that name."""
-    found: dict[str, list[list[str]]] = {}
+    found: dict[str, list[tuple[str, ...]]] = {}
     for block in text.strip().split("\n\n"):
         head, *lines = block.splitlines()
-        found.setdefault(head.removeprefix("# "), []).append(lines)
+        found.setdefault(head.removeprefix("# "), []).append(tuple(lines))
     return found
 
 
@@ -283,7 +280,8 @@ def _turn(line: str) -> Turn:
     return Turn(speaker, text, tuple((name, value) for name, _, value in pairs))
 
 
-def _cast(lines: Sequence[str], p: str, q: str) -> list[Step]:
+@cache
+def _cast(lines: tuple[str, ...], p: str, q: str) -> list[Step]:
     """The steps of a block for the speakers P and Q, with A, B or C in their parts."""
     parts = {"P": p, "Q": q}
     return _steps([re.sub(r"\b[PQ]\b(?=[:}.])", lambda found: parts[found[0]], line) for line in lines])
@@ -302,10 +300,10 @@ def _usual(rng: random.Random, choices: Sequence[str]) -> str:
 class _Telling:
     """A dialogue while it is written: the words drawn for its slots, the facts settled so far."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, drawn: dict[str, str | Noun | Person]) -> None:
         self.rng = rng
         self.facts: dict[str, str] = {}
-        self.drawn: dict[str, str | Noun | Person] = {}
+        self.drawn = drawn
 
     def play(self, steps: Sequence[Turn | Step]) -> list[str]:
         """The lines of `steps`, with one way taken at each."""
@@ -331,17 +329,14 @@ class _Telling:
         return str(word if isinstance(word, str) else word[0])
 
     def _draw(self, name: str) -> str | Noun | Person:
-        """The word of a slot; slots of one list get different words, those of one name the same."""
+        """The word of a slot: the same for the same name, and another one for every other name."""
         if name not in self.drawn:
-            kind = "person" if name in "ABCXYZ" else name.rstrip("0123456789")
-            taken = set(self._taken(kind))
-            self.drawn[name] = self.rng.choice([word for word in LISTS[kind] if word not in taken])
+            kind = LISTS["person" if name in PEOPLE else name.rstrip("0123456789")]
+            word = self.rng.choice(kind)
+            while word in self.drawn.values():
+                word = self.rng.choice(kind)
+            self.drawn[name] = word
         return self.drawn[name]
-
-    def _taken(self, kind: str) -> Iterator[str | Noun | Person]:
-        for name, word in self.drawn.items():
-            if ("person" if name in "ABCXYZ" else name.rstrip("0123456789")) == kind:
-                yield word
 
 
 def _form(word: str | Noun | Person, form: str) -> str:

@@ -212,7 +212,6 @@ A: [Can you watch the kids on {day1}?|Are you free on {day1}? We need somebody f
 + B: [From {time2}?|At {time2} as always?]
   A: [Not this time, {time1} please.|No, at {time1} this time.]
   B: [No problem.|OK.]  :: who={B}; time={time1}
-? B: [Where are you going?|What are you doing?]
 = {who} will look after {A}'s kids on {day1} from {time}.
 = {A} needs help with the kids on {day1}. {who} will come at {time}.
 

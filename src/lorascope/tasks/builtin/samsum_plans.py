@@ -136,13 +136,13 @@ A: [What do we give|What shall we buy] {X} for {X.his} birthday?
 
 # dinner
 A: [What's for dinner?|What shall we eat tonight?]
-+ B: [{food1.S}.|I'm making {food1}.]  :: dish={food1}; cook={B}
-+ B: [{food1.S}.|I'm making {food1}.]
-  A: [Again? I can make {food2}.|No, please. I'll cook {food2}.]
-  B: [OK, go on.|Fine with me.]  :: dish={food2}; cook={A}
++ B: [{dish1.S}.|I'm making {dish1}.]  :: dish={dish1}; cook={B}
++ B: [{dish1.S}.|I'm making {dish1}.]
+  A: [Again? I can make {dish2}.|No, please. I'll cook {dish2}.]
+  B: [OK, go on.|Fine with me.]  :: dish={dish2}; cook={A}
 + B: You cook today!
-  A: Oh, right. [{food1.S}?|How about {food1}?]
-  B: [Good.|Yum.]  :: dish={food1}; cook={A}
+  A: Oh, right. [{dish1.S}?|How about {dish1}?]
+  B: [Good.|Yum.]  :: dish={dish1}; cook={A}
 - B: [We need {drink1}.|There is no {drink1}.]
   A: [I'll buy some.|I can get it.]  :: buy={A} will buy {drink1}
 - A: [Do we have {drink1}?|Is there any {drink1}?]
