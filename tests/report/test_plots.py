@@ -268,6 +268,15 @@ def test_phases_are_shaded_over_their_steps_and_named():
     assert {"both", "attn", "mlp"} <= {t.get_text() for t in ax.texts}
 
 
+@pytest.mark.parametrize("count", [10, 40, 200])
+def test_names_of_many_phases_never_cover_each_other(count):
+    phases = [(i, i + 1, "both L12,13") for i in range(count - 1)] + [(count - 1, 2 * count, "MLP")]
+    figures = draw(run_table(steps=range(1, 2 * count + 1)), phases=phases)
+    lines, image = figures["gradient_norms"].axes[0], figures["layer_heatmap"].axes[1]
+    assert [[t.get_text() for t in ax.texts] for ax in (lines, image)] == [["MLP"]] * 2
+    assert bool(lines.patches) == bool(image.lines) == (count <= 40)  # more stripes would be grey all over
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_values_that_are_not_finite_are_marked_at_their_steps(bad):
     table = run_table()

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from lorascope.config.experiment import DynamicLoRAConfig, ExperimentConfig, LoRAConfig, TrainingConfig
+from lorascope.config.experiment import (
+    DynamicLoRAConfig,
+    ExperimentConfig,
+    GradientAnalysisConfig,
+    LoRAConfig,
+    TrainingConfig,
+)
+from lorascope.config.phases import SensitivityPhases
 from lorascope.errors import ConfigError
 from lorascope.models.target import TargetModule
 from lorascope.training.phases import (
     Phase,
+    active_since,
     active_steps,
     check_phases,
     depth,
     draw_phases,
     is_active,
+    left_open,
+    lisa_phases,
     outline,
     phase_at,
     plan_phases,
+    sensitivity_of,
 )
 
 ATTENTION, MLP, BOTH = frozenset({"attention"}), frozenset({"mlp"}), frozenset({"attention", "mlp"})
@@ -68,6 +81,59 @@ def test_the_seeds_command():
 def test_early_late_halves_any_depth_and_the_middle_layer_is_early(layers, early, late):
     for spelling in ("early-late", "early->late"):
         assert planned(spelling, layers=layers) == (Phase(0, 45, BOTH, early), Phase(45, 90, BOTH, late))
+
+
+def test_late_early_is_the_other_way_round():
+    late, early = planned("late->early", target="all", layers=5, phase1_end=30)
+    assert late == Phase(0, 30, BOTH | {"lm_head"}, (3, 4))
+    assert early == Phase(30, 90, BOTH | {"embed"}, (0, 2))
+    with pytest.raises(ConfigError, match="late-early needs at least 2 layers"):
+        planned("late-early", layers=1)
+
+
+def test_lisa_draws_layers_anew_as_a_function_of_seed_and_number():
+    phases = planned("lisa", target="all", layers=22, phase_every=20, phase_layers=3)
+    assert [(p.start_step, p.end_step) for p in phases] == [(0, 20), (20, 40), (40, 60), (60, 80), (80, 90)]
+    assert all(len(p.layers) == 3 and max(p.layers) < 22 for p in phases)
+    assert all(p.active_modules == BOTH | {"embed", "lm_head"} for p in phases)
+    assert phases == planned("lisa", target="all", layers=22, phase_every=20, phase_layers=3)
+    assert len({p.layers for p in phases}) == 5
+    longer = planned("lisa", target="all", layers=22, phase_every=20, phase_layers=3, max_steps=200)
+    assert [p.layers for p in longer[:5]] == [p.layers for p in phases]  # of the window, not of the run's length
+    assert lisa_phases(90, 20, 3, 22, seed=1)[0].layers != lisa_phases(90, 20, 3, 22, seed=2)[0].layers
+
+
+def test_lisa_draws_every_layer_equally_often():
+    counts = [0] * 6
+    for phase in lisa_phases(3000, 1, 2, 6, seed=0):
+        for layer in phase.layers:
+            counts[layer] += 1
+    assert sum(counts) == 6000
+    assert all(abs(count - 1000) < 4 * (3000 * 1 / 3 * 2 / 3) ** 0.5 for count in counts), counts
+
+
+def test_lisa_has_defaults_of_its_own():
+    phases = planned("lisa", max_steps=100, layers=22)
+    assert (len(phases), len(phases[0].layers)) == (10, 2)
+
+
+def test_sensitivity_leaves_all_but_its_first_phase_open():
+    first, *others = planned("sensitivity", phase_every=40)
+    assert first == Phase(0, 40, BOTH)
+    assert [(p.start_step, p.end_step, p.is_open, p.name) for p in others] == [
+        (40, 80, True, "most sensitive"), (80, 90, True, "most sensitive"),
+    ]  # fmt: skip
+    settings = sensitivity_of(config("sensitivity", phase_every=40, phase_budget=0.3))
+    assert settings == SensitivityPhases(every=40, budget=0.3, explore=0.1, seed=42)
+    assert sensitivity_of(config("lisa")) is None
+
+
+def test_what_is_left_open_without_the_model_is_said():
+    words = [left_open(config(strategy)) for strategy in ("both-mlp-attn", "late-early", "lisa", "sensitivity")]
+    assert words == [
+        "", ", first the late half of the layers, then the early half", ", 2 random layers each", "",
+    ]  # fmt: skip
+    assert [phase.layers for phase in outline(config("lisa", phase_every=45))] == [None, None]
 
 
 def test_early_late_switches_at_phase1_end():
@@ -138,6 +204,7 @@ def test_an_error_draws_the_time_line():
         ([(0, 90, set())], "phase 1 is empty: it trains no module", "nothing  0 to 90"),
         ([(0, 90, {"mlp", "lm_head"})], "trains lm_head, which has no adapter", "mlp+lm_head  0 to 90"),
         ([(0, 90, {"mlp"}, (2, 4))], "goes past the last layer of the model, 3", "MLP L2-4  0 to 90"),
+        ([(0, 90, {"mlp"}, None, (2, 4))], "goes past the last layer of the model, 3", "MLP L2,4  0 to 90"),
     ],
 )
 def test_phases_that_do_not_fit_are_named_and_drawn(phases, what, drawn):
@@ -172,6 +239,21 @@ def test_phases_that_do_not_fit_are_named_and_drawn(phases, what, drawn):
         ),
         ({"strategy": "early-late", "phase1_end": 90}, "phase 2 (both) is empty", ("--phase1_end 45 --max_steps 90",)),
         (
+            {"strategy": "lisa", "phase_layers": 4},
+            "lisa trains 4 of 4 layers at a time: nothing is left to switch off",
+            ("--phase_layers 2",),
+        ),
+        (
+            {"strategy": "lisa", "phase_every": 90},
+            "lisa chooses every 90 updates, so it never switches within max_steps 90",
+            ("--phase_every 45", "--max_steps 900"),
+        ),
+        (
+            {"strategy": "both-mlp-attn", "phase_warmup": 31},
+            "phase_warmup 31 is longer than every phase, the longest has 30 updates",
+            ("--phase_warmup 30",),
+        ),
+        (
             {"strategy": "early-late", "layers": 1},
             "early-late needs at least 2 layers; this model has 1",
             ("--phase_strategy both-mlp-attn",),
@@ -202,6 +284,21 @@ def test_a_drawing_gives_every_phase_a_mark_of_its_own():
     assert len({len(line) for line in lines}) == 1
 
 
+def test_a_drawing_of_many_phases_stays_short():
+    lines = draw_phases(planned("lisa", max_steps=1000, phase_every=10), 1000)
+    assert len(lines) == 11
+    assert lines[5].startswith("  90 more     50 to 950    |  ......")
+    assert len({len(line) for line in lines}) == 1
+    assert len(draw_phases(planned("lisa", max_steps=120, phase_every=10), 120)) == 12
+
+
+def test_log_frequency_must_see_every_window():
+    seldom = replace(config("sensitivity"), gradient_analysis=GradientAnalysisConfig(log_frequency=10))
+    with pytest.raises(ConfigError, match="log_frequency 10 measures no step between some choices, which are 9 upd"):
+        outline(seldom)
+    assert outline(replace(config("lisa"), gradient_analysis=GradientAnalysisConfig(log_frequency=10)))
+
+
 def module(group, layer=None):
     return TargetModule(
         path=f"{group}.{layer}", layer=layer, stack="decoder", projection="x", group=group, shape=(2, 2),
@@ -220,6 +317,27 @@ def test_layers_are_counted_with_both_ends_and_do_not_hold_for_what_lies_outside
     assert is_active(phase, module("embed"))
     assert not is_active(phase, module("attention", 1))
     assert not is_active(phase, module("lm_head"))
+
+
+def test_layers_and_modules_by_name():
+    few = Phase(0, 1, frozenset({"mlp", "embed"}), layers=(1, 3))
+    assert [is_active(few, module("mlp", layer)) for layer in range(4)] == [False, True, False, True]
+    assert is_active(few, module("embed"))
+    one = Phase(0, 1, BOTH, modules={"mlp.2"})
+    assert [is_active(one, module("mlp", layer)) for layer in range(4)] == [False, False, True, False]
+    assert not is_active(one, module("attention", 2))
+
+
+def test_a_module_has_trained_since_its_switch_on():
+    phases = (Phase(0, 3, MLP), Phase(3, 5, BOTH), Phase(5, 7, ATTENTION), Phase(7, 9, MLP))
+    since = {g: [active_since(phases, step, module(g)) for step in (0, 3, 4, 6, 8)] for g in ("mlp", "attention")}
+    assert since == {"mlp": [0, 0, 0, None, 7], "attention": [None, 3, 3, 3, None]}
+
+
+def test_modules_of_ones_own_must_have_an_adapter():
+    with pytest.raises(ConfigError, match=r"trains mlp\.4, which has no adapter") as caught:
+        check_phases([Phase(0, 5, MLP, modules={"mlp.4"})], 5, modules=[module("mlp", 1)])
+    assert caught.value.tries == ("did you mean: mlp.1",)
 
 
 def test_active_steps_are_the_mean_over_a_groups_modules():

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 Phases = Sequence[tuple[int, int, str]]
 """(start, end, name): a phase is active while start <= updates done < end, so it makes the steps start + 1 to end."""
 
+STRIPES = 60
+"""Phases that are told apart by shade; stripes of more of them are grey all over."""
+
+CHARACTER = 0.062
+"""Inches that a character of a phase's name takes."""
+
 COLUMNS = 300
 """Most columns of a heat map; more steps than that are joined by block means."""
 
@@ -297,25 +303,30 @@ def _legend(ax: Axes, figure: Figure) -> None:
 
 
 def _shade_phases(ax: Axes, phases: Phases) -> None:
-    """Every other phase on grey, each with its name at the top."""
-    for i, (start, end, name) in enumerate(phases):
-        if i % 2 == 0:
+    """Every other phase on grey, each with its name at the top where it has room for it."""
+    for i, (start, end, _) in enumerate(phases):
+        if i % 2 == 0 and len(phases) <= STRIPES:
             ax.axvspan(start + 0.5, end + 0.5, color=SOFT, alpha=0.09, linewidth=0, zorder=0)
-        _name_phase(ax, start, end, name)
+    _name_phases(ax, phases)
 
 
 def _line_phases(ax: Axes, phases: Phases) -> None:
     """The same on an image: a line at every switch, the names on plates."""
-    for i, (start, end, name) in enumerate(phases):
-        if i:
+    for i, (start, _, _) in enumerate(phases):
+        if i and len(phases) <= STRIPES:
             ax.axvline(start + 0.5, color=INK, linewidth=1.0, linestyle=(0, (4, 2)))
-        _name_phase(ax, start, end, name, bbox={"facecolor": "white", "alpha": 0.85, "linewidth": 0, "pad": 1.5})
+    _name_phases(ax, phases, bbox={"facecolor": "white", "alpha": 0.85, "linewidth": 0, "pad": 1.5})
 
 
-def _name_phase(ax: Axes, start: int, end: int, name: str, **look: Any) -> None:
-    middle = (start + end) / 2 + 0.5
+def _name_phases(ax: Axes, phases: Phases, **look: Any) -> None:
+    """Names of phases at the top; those of a training of many phases would lie over each other, and are left out."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    inches = ax.get_window_extent().width / figure.dpi
     where: Look = {"transform": ax.get_xaxis_transform(), "ha": "center", "va": "top", "clip_on": True}
-    ax.text(middle, 0.985, name, fontsize=8, parse_math=False, **where, **look)
+    for start, end, name in phases:
+        if (end - start) / phases[-1][1] * inches >= len(name) * CHARACTER or len(phases) <= 3:
+            ax.text((start + end) / 2 + 0.5, 0.985, name, fontsize=8, parse_math=False, **where, **look)
 
 
 def _mark_nonfinite(ax: Axes, rows: pd.DataFrame, color: str = INK) -> None:
