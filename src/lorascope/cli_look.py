@@ -51,7 +51,7 @@ def ls(given: Given, console: Console) -> Any:
     wanted = [given.arguments[0]] if given.arguments else list(lists)
     result: dict[str, Any] = {}
     for name in wanted:
-        headers, rows = pick(lists, name, "list")(given)
+        headers, rows = pick(lists, name, "list")(given, console)
         result[name] = [dict(zip(headers, row, strict=True)) for row in rows]
         console.out(*([name] if len(wanted) > 1 else []))
         if rows:
@@ -63,24 +63,26 @@ def ls(given: Given, console: Console) -> Any:
     return result
 
 
-def _ls_tasks(given: Given) -> tuple[list[str], list[list[object]]]:
-    from lorascope.tasks import TASKS
+def _ls_tasks(given: Given, console: Console) -> tuple[list[str], list[list[object]]]:
+    from lorascope.tasks import TASKS, extend
 
+    for broken in extend().values():
+        console.warn(broken.sentence("task"))
     rows: list[list[object]] = [
         [name, task.title, ", ".join(task.metrics), task.evaluation_split] for name, task in TASKS.items()
     ]
     return ["task", "title", "metrics", "evaluated on"], rows
 
 
-def _ls_presets(given: Given) -> tuple[list[str], list[list[object]]]:
+def _ls_presets(given: Given, console: Console) -> tuple[list[str], list[list[object]]]:
     return ["preset", "what"], [[name, preset.__doc__] for name, preset in PRESETS.items()]
 
 
-def _ls_targets(given: Given) -> tuple[list[str], list[list[object]]]:
+def _ls_targets(given: Given, console: Console) -> tuple[list[str], list[list[object]]]:
     return ["target", "modules, by Llama's names"], [[name, " ".join(names)] for name, names in TARGET_MODULES.items()]
 
 
-def _ls_runs(given: Given) -> tuple[list[str], list[list[object]]]:
+def _ls_runs(given: Given, console: Console) -> tuple[list[str], list[list[object]]]:
     home = Path(given.get("output_dir", "results"))
     rows: list[list[object]] = []
     for folder in sorted(path for path in home.iterdir() if path.is_dir()) if home.is_dir() else ():

@@ -16,7 +16,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import CallbackHandler
 
 from lorascope.errors import ConfigError, TrainingError
-from lorascope.measure import files, meter
+from lorascope.measure import files, meter, own_scores
 from lorascope.measure.conditions import check_loss, check_setting, trained_adapter
 from lorascope.measure.records import ABSENT, RUN_SCORES, Floats, GradientNormLog, nonfinite, root
 from lorascope.measure.scores import piece_norms, squares
@@ -64,6 +64,8 @@ class GradientNormCallback(TrainerCallback):
         self.layer_norm = layer_norm
         self.log = GradientNormLog()
         self._tensors: list[AdapterTensor] = []
+        self._scores: list[own_scores.Score] = []
+        """Those of other packages."""
         self._parameters: list[nn.Parameter] = []
         """All of the model's, in its order, as Trainer clips them; finding them anew would cost more than the norms."""
         self._read: list[nn.Parameter] = []
@@ -106,6 +108,9 @@ class GradientNormCallback(TrainerCallback):
         adapter = trained_adapter(model)
         check_loss(model, args.gradient_accumulation_steps)
         self._tensors = adapter_tensors(model, adapter)
+        for broken in own_scores.extend().values():
+            logger.warning("%s", broken.sentence("score"))
+        self._scores = list(own_scores.SCORES.values())
         self._parameters = list(model.parameters())
         adapters = [tensor.parameter for tensor in self._tensors]
         known = {id(parameter) for parameter in adapters}
@@ -156,6 +161,7 @@ class GradientNormCallback(TrainerCallback):
         norms, owners = piece_norms(grads)
         if not owners:
             raise TrainingError("no-gradient", f"no parameter has a gradient before the update of step {step}")
+        own = own_scores.row(self._tensors, self._scores)
         _drop(left_out)
         factor = clip(self._parameters, max_norm)
         read = torch.cat([norms, factor.reshape(1).to(norms)]).cpu()  # the one transfer of the step
@@ -168,7 +174,7 @@ class GradientNormCallback(TrainerCallback):
             "clip_coef": float(read[-1]),
             "learning_rate": float(optimizer.param_groups[0]["lr"]),
         }
-        row = np.concatenate([facts[: len(self._tensors)], [run.get(score, ABSENT) for score in RUN_SCORES]])
+        row = np.concatenate([facts[: len(self._tensors)], own, [run.get(score, ABSENT) for score in RUN_SCORES]])
         if state.is_world_process_zero:
             self._record(step, row)
 
@@ -221,7 +227,7 @@ class GradientNormCallback(TrainerCallback):
         """An empty log, or after a resume one with the rows up to here."""
         before = self.log
         self.log = GradientNormLog(
-            meter.gradient_columns(self._tensors),
+            [*meter.gradient_columns(self._tensors), *own_scores.columns(self._tensors, self._scores)],
             meter.weight_columns(self._tensors),
             meter.base_columns(self._tensors),
         )

@@ -60,7 +60,7 @@ def resume(path: Path, header: dict[str, Any], wanted: Callable[[int], bool]) ->
     if json.dumps(found["columns"]) != json.dumps(header["columns"]):  # as text, in which NaN equals NaN
         raise RunError(
             "other-journal",
-            f"{path} holds the measurements of another model or of other adapters",
+            f"{path} holds the measurements of another model, of other adapters or of other scores",
             "train into another folder",
         )
     rows = rows[[bool(wanted(int(step))) for step in rows[:, 0]]]

@@ -51,7 +51,7 @@ def weight_row(tensors: Sequence[AdapterTensor]) -> Floats:
     shapes: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
     factors = []
     for i, (A, B) in enumerate(pairs(tensors)):
-        a, b = _full(A.parameter), _full(B.parameter)
+        a, b = whole(A.parameter), whole(B.parameter)
         if A.module.kind == "experts":
             a, b = expert_factors(a, b, A.r)
         factors.append((a, b, A.scaling))
@@ -101,7 +101,7 @@ def _is_plain(weight: Tensor) -> bool:
     return weight.is_floating_point() and weight.device.type != "meta"
 
 
-def _full(parameter: Tensor) -> Tensor:
-    """The whole of a tensor that may be sharded over processes."""
-    whole: Tensor = parameter.full_tensor() if hasattr(parameter, "full_tensor") else parameter
-    return whole.detach()
+def whole(tensor: Tensor) -> Tensor:
+    """The whole of a tensor that may be sharded over processes, without autograd."""
+    found: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return found.detach()

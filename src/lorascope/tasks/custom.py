@@ -20,7 +20,7 @@ from lorascope.tasks.base import Example, Message, Origin, Reading, Row, Task
 from lorascope.tasks.columns import Columns, recognise, to_row
 from lorascope.tasks.files import READERS, Record, collect, open_end, records, suffix
 from lorascope.tasks.split import EVALUATION_SEED, hold_back
-from lorascope.tasks.splits import by_split, whole
+from lorascope.tasks.splits import SPLITS, by_split, stem, whole
 
 Files = Mapping[str, tuple[Path, ...]]
 """Split -> its files."""
@@ -29,7 +29,9 @@ WHOLE = "all"
 """Split of a file that has to give training and test rows both: every row of it."""
 
 TEST_SHARE, MOST_TEST_ROWS = 0.1, 1000
-"""Held out of the training rows where there are no others: enough to see a difference, few enough to leave the rest."""
+FEW_TEST_ROWS, SHARE_OF_FEW = 20, 0.2
+"""Held out of training rows that have no others beside them: a tenth, at most 1,000; of a small file up to twenty rows,
+though not more than a fifth: an interval over two examples says nothing."""
 
 MOST_LABELS = 100
 MAX_LENGTH, MAX_NEW_TOKENS = 512, 128
@@ -103,15 +105,16 @@ def files_of(path: Path) -> dict[str, tuple[Path, ...]]:
 
 
 def _by_split(folder: Path, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Split -> its files; DataError where two kinds of file could be one split, or where a part of one is missing."""
+    """Split -> its files; DataError where several could be one split, or where a part of one is missing."""
     found: dict[str, tuple[str, ...]] = {}
     for kind in dict.fromkeys(suffix(name) for name in names):
         for split, files in by_split([name for name in names if suffix(name) == kind], place=str(folder)).items():
-            if split in found:
-                both = f"{found[split][0]} and {files[0]}"
-                raise DataError(
-                    "two-files", f"{folder} has the split {split} in two kinds of file: {both}", "keep one of them"
-                )
+            also = found.get(split, ())[:1]
+            called = {stem(Path(name).name) for name in files} & set(SPLITS[split])
+            packed = len({name.removesuffix(".gz") for name in files}) < len(files)
+            if also or len(called) > 1 or packed:
+                listed = ", ".join((*also, *files[:4]))
+                raise DataError("two-files", f"{folder}: which is the split {split}? {listed}", "keep one of them")
             if not whole(files):
                 raise DataError("no-file", f"{folder}: some parts of {files[0]} are missing", "fetch the rest of them")
             found[split] = files
@@ -275,8 +278,7 @@ def _held_out(whole: Reading, columns: Columns, name: str) -> dict[str, Reading]
             f"{name}: training and test need rows with two different prompts, and all {len(groups)} share one",
             "a folder with train and test files",
         )
-    wanted = min(MOST_TEST_ROWS, round(TEST_SHARE * len(groups)))
-    held = hold_back(groups, wanted, [_HELD_OUT, EVALUATION_SEED])
+    held = hold_back(groups, _test_rows(len(groups)), [_HELD_OUT, EVALUATION_SEED])
     note = (
         f"{name} has no test rows of its own: {len(held):,} of its {len(groups):,} rows are held out as the test "
         "split, the same ones in every run"
@@ -287,6 +289,10 @@ def _held_out(whole: Reading, columns: Columns, name: str) -> dict[str, Reading]
         "train": replace(whole, rows=train, notes=(*whole.notes, note)),
         "test": replace(whole, rows=test, left_out=0, notes=()),
     }
+
+
+def _test_rows(n: int) -> int:
+    return min(MOST_TEST_ROWS, round(max(TEST_SHARE * n, min(FEW_TEST_ROWS, SHARE_OF_FEW * n))))
 
 
 # ---- what the rows tell ---------------------------------------------------------------------------------------------
@@ -312,9 +318,9 @@ def _facts(rows: Sequence[Row], columns: Columns) -> _Facts:
     if len(counts) <= 20 and len(targets) >= 5 * len(counts):
         metric, why = "accuracy", f"{len(targets):,} training rows have {len(counts)} different answers"
     elif words <= 5:
-        metric, why = "exact_match", f"half of the answers have {words:g} words or fewer"
+        metric, why = "exact_match", f"answers are short (median length in words: {words:g})"
     else:
-        metric, why = "rouge", f"half of the answers have {words:g} words or more"
+        metric, why = "rouge", f"answers are long (median length in words: {words:g})"
     longest = max(len(target.encode()) for target in targets)
     cut = (
         f"the longest answer has {longest:,} bytes: the {MAX_NEW_TOKENS} tokens that are generated unless "
