@@ -21,7 +21,7 @@ from lorascope.evaluation.metrics.base import Tally, bootstrap_ci, mean
 from lorascope.evaluation.metrics.bleu import bleu
 from lorascope.evaluation.metrics.exact_match import exact_match
 from lorascope.evaluation.metrics.meteor import find_wordnet, meteor
-from lorascope.evaluation.metrics.rouge import TYPES, rouge
+from lorascope.evaluation.metrics.rouge import TYPES, rouge, sentences
 from lorascope.tasks.base import Example
 from lorascope.tasks.multi_nli import TASK
 
@@ -130,6 +130,29 @@ def test_rouge_equals_rouge_score_with_the_best_reference(seed):
         ]
         np.testing.assert_array_equal(tally.per_example, 100 * np.array(best))
         assert tally.value == pytest.approx(100 * np.mean(best), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("Ann is late. Bob waits!", ["Ann is late.", "Bob waits!"]),
+        ("Mr. Hill met J. Stone at 5 p.m. and left.", ["Mr. Hill met J. Stone at 5 p.m. and left."]),
+        ("One line\nand. another", ["One line", "and. another"]),
+        ("", []),
+    ],
+)
+def test_sentences(text, parts):
+    assert sentences(text) == parts
+
+
+def test_rouge_lsum_goes_by_sentences_whatever_their_order():
+    text, reference = "Bob waits there. Ann is late.", "Ann is late. Bob waits there."
+    values = {t.name: t.value for t in rouge([text], [example(reference)], TASK)}
+    assert values["rougeLsum"] == 100
+    assert values["rougeL"] == pytest.approx(50)
+    by_hand = RougeScorer(["rougeLsum"], use_stemmer=True).score(reference.replace(". ", ".\n"), "Bob waits there.\n.")
+    half = {t.name: t.value for t in rouge(["Bob waits there. ."], [example(reference)], TASK)}
+    assert half["rougeLsum"] == 100 * by_hand["rougeLsum"].fmeasure
 
 
 # METEOR
