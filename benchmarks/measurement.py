@@ -27,7 +27,7 @@ from lorascope.models.adapters import select, wrap
 from lorascope.models.base import BaseModel
 from lorascope.models.modules import find_modules
 from lorascope.report.terminal import table_lines
-from lorascope.training.batching import Encoded
+from lorascope.training.encoding import Encoded
 from lorascope.training.run import Prepared, build_trainer
 
 HIDDEN, MLP, VOCAB, LENGTH = 512, 1376, 4096, 64
@@ -110,7 +110,8 @@ def measure(layers: int, steps: int) -> dict[str, float]:
     adapted = wrap(
         base, LoRAConfig(target="both"), select(find_modules(base.model), "both", tied=False, model_id="random"), seed=0
     )
-    rows = [Encoded(str(i), torch.randint(3, VOCAB, (LENGTH,)).tolist(), LENGTH // 2, 0) for i in range(16 * steps)]
+    answers = ((LENGTH // 2, LENGTH),)
+    rows = [Encoded(str(i), torch.randint(3, VOCAB, (LENGTH,)).tolist(), answers, 0) for i in range(16 * steps)]
     config = ExperimentConfig(
         lora=LoRAConfig(target="both"), training=TrainingConfig(max_steps=steps, warmup_steps=1, eval_every=steps)
     )

@@ -32,7 +32,8 @@ from lorascope.models.modules import find_modules
 from lorascope.report.terminal import table_lines
 from lorascope.tasks import TASKS
 from lorascope.tasks.split import load_training
-from lorascope.training.batching import IGNORED, Encoded
+from lorascope.training.batching import IGNORED
+from lorascope.training.encoding import Encoded
 from lorascope.training.run import Prepared, build_trainer, prepare
 
 WARM_UP = 2
@@ -87,7 +88,7 @@ def fixed(config: ExperimentConfig, model: AdaptedModel, rows: Prepared, folder:
         return {
             "input_ids": row.input_ids + [0] * empty,
             "attention_mask": [1] * len(row.input_ids) + [0] * empty,
-            "labels": row.labels("answer") + [IGNORED] * empty,
+            "labels": [IGNORED] * row.prompt_tokens + row.input_ids[row.prompt_tokens :] + [IGNORED] * empty,
         }
 
     return Trainer(

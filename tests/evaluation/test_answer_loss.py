@@ -8,7 +8,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from lorascope.errors import TrainingError
 from lorascope.evaluation.answer_loss import answer_loss_tally, answer_losses
 from lorascope.tasks.base import Example
-from lorascope.training.batching import Encoded, encode
+from lorascope.training.encoding import Encoded, encode
 from toy import toy_model, toy_tokenizer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # peft reads the old name

@@ -27,7 +27,7 @@ from lorascope.evaluation.metrics.bleu import bleu
 from lorascope.tasks import TASKS
 from lorascope.tasks.base import Example
 from lorascope.tasks.split import EvaluationData, load_evaluation
-from lorascope.training.batching import encode
+from lorascope.training.encoding import encode
 from toy import save_toy, toy_model, toy_tokenizer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # peft reads the old name
@@ -264,7 +264,7 @@ def test_each_dataset_has_its_metrics(checkpoints, tmp_path):
     options = {"num_samples": 0, "data_dir": tmp_path, "max_new_tokens": 2}
     for judge, names in (
         (evaluate_samsum, {"bleu", "rouge1", "rouge2", "rougeL", "rougeLsum"}),
-        (evaluate_wikisql, {"exact_match"}),
+        (evaluate_wikisql, {"logical_form", "logical_form_ordered", "unparsed", "execution", "exact_match"}),
         (evaluate_multi_nli, {"accuracy"}),
     ):
         metrics = judge(None, str(base), **options).metrics

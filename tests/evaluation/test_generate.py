@@ -13,7 +13,7 @@ from lorascope.evaluation.generate import decoding, end_ids, generate, pad_left
 from lorascope.models.base import load_base
 from lorascope.tasks import TASKS
 from lorascope.tasks.split import load_evaluation
-from lorascope.training.batching import encode_prompt
+from lorascope.training.encoding import encode_prompts
 from toy import toy_model, toy_tokenizer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # peft reads the old name
@@ -33,7 +33,7 @@ def tokenizer():
 
 def brute_force(model, tokenizer, prompt: str, max_new_tokens: int) -> list[int]:
     """Greedy decoding by hand: no cache, no padding, one token at a time."""
-    ids = encode_prompt(prompt, tokenizer)
+    (ids,) = encode_prompts([prompt], tokenizer)
     new: list[int] = []
     for _ in range(max_new_tokens):
         new.append(int(model(torch.tensor([ids + new]), use_cache=False).logits[0, -1].argmax()))

@@ -14,7 +14,8 @@ from torch.nn.functional import cross_entropy
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from lorascope.measure.records import ABSENT, GradientNormLog
-from lorascope.training.batching import Encoded, collate
+from lorascope.training.batching import collate
+from lorascope.training.encoding import Encoded
 from toy import toy_model
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -47,7 +48,7 @@ def rows(count: int, *, seed: int = 0) -> list[Encoded]:
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.randint(5, 61, (count,), generator=generator).tolist()
     return [
-        Encoded(str(i), torch.randint(3, 259, (n,), generator=generator).tolist(), prompt_tokens=n // 3, cut_tokens=0)
+        Encoded(str(i), torch.randint(3, 259, (n,), generator=generator).tolist(), ((n // 3, n),), cut_tokens=0)
         for i, n in enumerate(lengths)
     ]
 

@@ -13,7 +13,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from lorascope.training.batching import Encoded, collate
+from lorascope.training.batching import collate
+from lorascope.training.encoding import Encoded
 from toy import toy_model
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -37,7 +38,7 @@ def rows(count: int = 8) -> list[Encoded]:
     generator = torch.Generator().manual_seed(0)
     lengths = torch.randint(8, 21, (count,), generator=generator).tolist()
     return [
-        Encoded(str(i), torch.randint(3, 259, (n,), generator=generator).tolist(), prompt_tokens=n // 3, cut_tokens=0)
+        Encoded(str(i), torch.randint(3, 259, (n,), generator=generator).tolist(), ((n // 3, n),), cut_tokens=0)
         for i, n in enumerate(lengths)
     ]
 

@@ -16,8 +16,9 @@ from lorascope.models.base import BaseModel
 from lorascope.models.modules import find_modules
 from lorascope.runs import rundir
 from lorascope.tasks.base import Example
-from lorascope.training.batching import IGNORED, collate, encode
+from lorascope.training.batching import IGNORED, collate
 from lorascope.training.checkpoints import checkpoints, drop_after, is_whole, newest_whole
+from lorascope.training.encoding import encode
 from lorascope.training.run import Prepared, build_trainer
 from toy import toy_model, toy_tokenizer
 

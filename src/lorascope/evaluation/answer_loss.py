@@ -18,7 +18,10 @@ from torch.nn.functional import cross_entropy
 
 from lorascope.evaluation.generate import base_of, explained_out_of_memory, in_evaluation_mode
 from lorascope.evaluation.metrics.base import Array, Tally
-from lorascope.training.batching import IGNORED, Encoded, collate
+from lorascope.tasks.base import Example
+from lorascope.training.batching import IGNORED, collate
+from lorascope.training.encoding import Encoded, is_text
+from lorascope.training.rows import lengths
 
 
 def answer_losses(
@@ -30,14 +33,15 @@ def answer_losses(
     loss_on: str = "answer",
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Array, NDArray[np.int64]]:
-    """Nats (n,) and tokens (n,) of every row's answer, end-of-sequence included, in the rows' order.
+    """Nats (n,) and tokens (n,) of every row's answers, what ends them included, in the rows' order.
 
     The loss of a corpus is nats.sum() / tokens.sum(). Rows are batched by length and padded on the right, which changes
     nothing under a causal mask; the loss itself is taken in float32 whatever the model's dtype. The model's mode and
     configuration are as before afterwards. `progress(done, n)` is called after each batch.
     """
     nats, tokens = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.int64)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i].input_ids), reverse=True)
+    length = lengths(rows)
+    order = sorted(range(len(rows)), key=lambda i: length[i], reverse=True)
     keeps = "logits_to_keep" in inspect.signature(base_of(model).forward).parameters
     with in_evaluation_mode(model), torch.no_grad(), explained_out_of_memory(batch_size):
         for start in range(0, len(rows), batch_size):
@@ -73,7 +77,17 @@ def _token_losses(model: torch.nn.Module, batch: dict[str, Tensor], keeps: bool)
     return losses.double().cpu().numpy(), labelled.nonzero()[:, 0].numpy()
 
 
-def answer_loss_tally(nats: Array, tokens: NDArray[np.int64], **settings: Any) -> Tally:
+ANSWER = "the target (the first reference) with its end of sequence, after its prompt"
+TURNS = "every assistant turn with its end of turn, after the turns before it"
+TEXT = "every token of the text but the first, with its end of sequence"
+
+
+def loss_rule(example: Example) -> str:
+    """What the answer loss of such examples is taken on, for the record."""
+    return TURNS if example.messages else TEXT if is_text(example) else ANSWER
+
+
+def answer_loss_tally(nats: Array, tokens: NDArray[np.int64], *, rule: str = ANSWER, **settings: Any) -> Tally:
     """The corpus loss in nats per answer token, as a ratio of sums; examples without tokens were not scored."""
     scored = tokens > 0
     return Tally(
@@ -83,11 +97,7 @@ def answer_loss_tally(nats: Array, tokens: NDArray[np.int64], **settings: Any) -
         statistics=np.stack([nats[scored], tokens[scored]], axis=1).astype(np.float64),
         finish=per_token,
         per_example=np.divide(nats, tokens, out=np.full(len(nats), np.nan), where=scored),
-        settings={
-            "rule": "the target (the first reference) with its end of sequence, after its prompt",
-            "tokens": int(tokens.sum()),
-            **settings,
-        },
+        settings={"rule": rule, "tokens": int(tokens.sum()), **settings},
     )
 
 

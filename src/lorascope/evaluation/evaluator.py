@@ -20,8 +20,9 @@ from transformers import PreTrainedTokenizerBase
 
 from lorascope.config.experiment import DataConfig, DataSource, Dtype, EvaluationConfig, ModelConfig
 from lorascope.errors import ConfigError, DataError, ModelError, RunError
-from lorascope.evaluation.answer_loss import answer_loss_tally, answer_losses
-from lorascope.evaluation.generate import base_of, generate, pad_id_of
+from lorascope.evaluation.answer_loss import answer_loss_tally, answer_losses, loss_rule
+from lorascope.evaluation.generate import base_of, end_ids, generate, generate_from_ids, pad_id_of
+from lorascope.evaluation.metrics import with_metrics
 from lorascope.evaluation.metrics.base import Tally
 from lorascope.evaluation.result import Evaluation, assemble
 from lorascope.models.adapters import load_adapter
@@ -29,7 +30,7 @@ from lorascope.models.base import context_length, load_base
 from lorascope.tasks import find_task
 from lorascope.tasks.base import Example, Task
 from lorascope.tasks.split import EvaluationData, load_evaluation
-from lorascope.training.batching import encode, encode_prompt
+from lorascope.training.encoding import encode, prompt_ids
 
 SAMPLING_SEED = 0
 """Of sampled answers; greedy ones need none."""
@@ -63,46 +64,53 @@ def evaluate_examples(
     """Judge a model that is in memory, with or without adapters, in training or not; it is afterwards as before.
 
     `max_length` bounds prompt and answer together for the loss, as in training, and the prompt alone for generation,
-    where the answer's length is not known; the task's default if None, the model's context at most. `about` names the
-    model in the record. Errors: ConfigError and DataError where nothing fits, TrainingError where memory
-    does not suffice.
+    where the answer's length is not known; the task's default if None, the model's context at most. A task without
+    metrics is judged by its answer loss alone: nothing is generated. `about` names the model in the record. Errors:
+    ConfigError and DataError where nothing fits, TrainingError where memory does not suffice.
     """
     if not data.examples:
         raise DataError("empty", f"there is no example of {task.name} to evaluate in split {data.split}")
     config = config or EvaluationConfig()
-    max_new_tokens = config.max_new_tokens or task.max_new_tokens
     max_length = max_length or task.max_length
     window = context_length(base_of(model).config)
-    max_prompt = longest_prompt(max_length, max_new_tokens, window)
-    max_length = min(max_length, window or max_length)
+    max_new_tokens = config.max_new_tokens or task.max_new_tokens
+    max_prompt = longest_prompt(max_length, max_new_tokens, window) if task.metrics else 0
     with _bar(console, len(data.examples), "loss") as bar:
-        loss = _loss(model, tokenizer, data.examples, max_length, config.eval_batch_size, bar)
+        loss, ends = _loss(
+            model, tokenizer, data.examples, min(max_length, window or max_length), config.eval_batch_size, bar
+        )
+    named = {**(about or {}), "dtype": str(next(model.parameters()).dtype).removeprefix("torch.")}
+    if not task.metrics:
+        return assemble(task, data, None, settings={"model": named}, tallies=[loss])
+    prompts = prompt_ids(data.examples, tokenizer)
     with _bar(console, len(data.examples), "answers") as bar:
-        predictions = generate(
+        predictions = generate_from_ids(
             model,
             tokenizer,
-            [example.prompt for example in data.examples],
+            prompts,
             max_new_tokens=max_new_tokens,
             batch_size=config.eval_batch_size,
             temperature=config.temperature,
             top_p=config.top_p,
             stop=task.stop,
+            ends=ends,
             seed=SAMPLING_SEED,
             max_prompt_tokens=max_prompt,
             progress=lambda done, n: bar.update(done),
         )
     sampling = {"temperature": config.temperature, "top_p": config.top_p, "seed": SAMPLING_SEED}
-    lengths = [len(encode_prompt(example.prompt, tokenizer)) for example in data.examples]
+    more_ends = sorted(set(ends) - set(end_ids(model, tokenizer)))
     settings = {
-        "model": {**(about or {}), "dtype": str(next(model.parameters()).dtype).removeprefix("torch.")},
+        "model": named,
         "decoding": {
             "method": "greedy" if config.temperature is None else "sampling",
             **({} if config.temperature is None else sampling),
             "max_new_tokens": max_new_tokens,
             "stop": task.stop,
+            **({"end_of_turn": tokenizer.convert_ids_to_tokens(more_ends)} if more_ends else {}),
             "batch_size": config.eval_batch_size,
             "max_prompt_tokens": max_prompt,
-            "prompts_cut": sum(length > max_prompt for length in lengths),
+            "prompts_cut": sum(len(ids) > max_prompt for ids in prompts),
         },
     }
     return assemble(task, data, predictions, settings=settings, tallies=[loss])
@@ -128,8 +136,11 @@ def _loss(
     max_length: int,
     batch_size: int,
     bar: Bar,
-) -> Tally:
-    """The answer loss of every example whose answer fits; the others count for nothing and are counted."""
+) -> tuple[Tally, set[int]]:
+    """The answer loss of every example whose answer fits, and the ids that answers end with.
+
+    The other examples count for nothing and are counted.
+    """
     rows, left_out = encode(examples, tokenizer, max_length)
     place = {example.id: i for i, example in enumerate(examples)}
     nats, tokens = np.zeros(len(examples)), np.zeros(len(examples), dtype=np.int64)
@@ -137,13 +148,15 @@ def _loss(
     nats[scored], tokens[scored] = answer_losses(
         model, rows, pad_id=pad_id_of(tokenizer), batch_size=batch_size, progress=lambda done, n: bar.update(done)
     )
-    return answer_loss_tally(
+    tally = answer_loss_tally(
         nats,
         tokens,
+        rule=loss_rule(examples[0]),
         max_length=max_length,
         prompts_cut=sum(row.cut_tokens > 0 for row in rows),
         left_out=left_out,
     )
+    return tally, {row.input_ids[-1] for row in rows}
 
 
 def evaluate_model(
@@ -160,7 +173,7 @@ def evaluate_model(
     `evaluation.eval_samples` examples of `split` (the task's evaluation split unless named) are taken.
     """
     evaluation = evaluation or EvaluationConfig()
-    task = find_task(data)
+    task = with_metrics(find_task(data), evaluation.metrics)
     examples = load_evaluation(task, data, evaluation.eval_samples, split=split)  # before the model: it fails sooner
     loaded = load_model(model, adapter)
     return evaluate_examples(

@@ -6,7 +6,7 @@ it, float32 output equals that of one prompt at a time. The tokenizer is not tou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -16,41 +16,49 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase, StoppingCrit
 
 from lorascope.errors import ConfigError, DataError, TrainingError
 from lorascope.models.base import context_length
-from lorascope.training.batching import cut_prompt, encode_prompt
+from lorascope.training.encoding import cut_prompt, encode_prompts
 
 
 def generate(
+    model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], **options: Any
+) -> list[str]:
+    """Answers to prompts that are texts; `options` and everything else as in `generate_from_ids`."""
+    return generate_from_ids(model, tokenizer, encode_prompts(prompts, tokenizer), **options)
+
+
+def generate_from_ids(
     model: torch.nn.Module,
     tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[str],
+    rows: Sequence[list[int]],
     *,
     max_new_tokens: int,
     batch_size: int = 16,
     temperature: float | None = None,
     top_p: float | None = None,
     stop: str | None = "\n",
+    ends: Collection[int] = (),
     seed: int = 0,
     max_prompt_tokens: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[str]:
-    """Answers to prompts, in the prompts' order, without white space at their ends.
+    """Answers to prompts that are ids, in the prompts' order, without white space at their ends.
 
-    An answer ends at end-of-sequence, before the first `stop` text (None: no such text), or after `max_new_tokens`;
-    white space in front of it does not count, so that a base model that starts with an empty line is not cut there.
-    `temperature` None decodes greedily; a number samples from the whole distribution, or from its top_p nucleus, with
-    `seed` (batching then matters). Prompts longer than `max_prompt_tokens` lose their start; without it, one that does
-    not fit the model's context is a ConfigError. The checkpoint's own generation settings, its end-of-sequence ids
-    apart, are left out. `progress(done, n)` is called after each batch. TrainingError where memory does not suffice.
+    An answer ends at end-of-sequence or at another id of `ends` (a chat's end of turn), before the first `stop` text
+    (None: no such text), or after `max_new_tokens`; white space in front of it does not count, so that a base model
+    that starts with an empty line is not cut there. `temperature` None decodes greedily; a number samples from the
+    whole distribution, or from its top_p nucleus, with `seed` (batching then matters). Prompts longer than
+    `max_prompt_tokens` lose their start; without it, one that does not fit the model's context is a ConfigError. The
+    checkpoint's own generation settings, its end-of-sequence ids apart, are left out. `progress(done, n)` is called
+    after each batch. TrainingError where memory does not suffice.
     """
     _require_positive(max_new_tokens=max_new_tokens, batch_size=batch_size)
-    rows = [encode_prompt(prompt, tokenizer) for prompt in prompts]
     if not all(rows):
         raise DataError("empty-prompt", f"prompt {rows.index([])} is empty, and the tokenizer puts no token in front")
     if max_prompt_tokens is not None:
         rows = [cut_prompt(ids, max_prompt_tokens, tokenizer) for ids in rows]
     _check_context(model, rows, max_new_tokens)
-    config = decoding(model, tokenizer, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p)
-    ends = end_ids(model, tokenizer)
+    config = decoding(model, tokenizer, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, ends=ends)
+    final = end_ids(model, tokenizer, ends)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]), reverse=True)  # memory runs out at once or never
     answers = [""] * len(rows)
     device = next(model.parameters()).device
@@ -71,7 +79,7 @@ def generate(
                 stopping_criteria=StoppingCriteriaList([Spells(stop, tokenizer, ids.shape[1])] if stop else []),
             )
             for i, new in zip(picked, output[:, ids.shape[1] :].tolist(), strict=True):
-                answers[i] = _text(new, ends, tokenizer, stop)
+                answers[i] = _text(new, final, tokenizer, stop)
             if progress:
                 progress(start + len(picked), len(rows))
     return answers
@@ -84,6 +92,7 @@ def decoding(
     max_new_tokens: int,
     temperature: float | None = None,
     top_p: float | None = None,
+    ends: Collection[int] = (),
 ) -> GenerationConfig:
     """The settings of one call: greedy, or sampling with nothing but temperature and nucleus."""
     sampling: dict[str, Any] = {"do_sample": False}
@@ -98,15 +107,15 @@ def decoding(
         num_beams=1,
         use_cache=True,  # a Trainer writes False into the model's configuration
         pad_token_id=pad_id_of(tokenizer),
-        eos_token_id=end_ids(model, tokenizer) or None,
+        eos_token_id=end_ids(model, tokenizer, ends) or None,
         **sampling,
     )
 
 
-def end_ids(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Ids that end an answer: the tokenizer's, which training teaches, and the checkpoint's (chat models have more)."""
+def end_ids(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, ends: Collection[int] = ()) -> list[int]:
+    """Ids that end an answer: `ends`, the tokenizer's, which training teaches, and the checkpoint's."""
     own = base_of(model).generation_config.eos_token_id
-    ids = [tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
+    ids = [*ends, tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
     return sorted({i for i in ids if i is not None})
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lorascope.errors import pick
-from lorascope.evaluation.metrics import METRICS
+from lorascope.evaluation.metrics import find_metric
 from lorascope.evaluation.metrics.base import Tally, bootstrap_ci
 from lorascope.tasks.base import Task
 from lorascope.tasks.split import EvaluationData
@@ -48,7 +47,7 @@ class Evaluation:
     settings: dict[str, Any]
     """Everything that somebody needs who wants the same numbers."""
     samples: list[dict[str, Any]]
-    """One per example: id, prompt, references, prediction, scores {metric: value}."""
+    """One per example: id, prompt, references, prediction (unless nothing was asked), scores {metric: value}."""
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON shape: dataset, split, n, metrics, settings; a number that is not finite becomes None."""
@@ -64,17 +63,20 @@ class Evaluation:
 def assemble(
     task: Task,
     data: EvaluationData,
-    predictions: Sequence[str],
+    predictions: Sequence[str] | None,
     *,
     settings: Mapping[str, Any],
     tallies: Sequence[Tally] = (),
 ) -> Evaluation:
     """Score predictions, one per example of `data` and in its order, with the task's metrics.
 
-    `settings` tell how the predictions came about, `tallies` are numbers that come from elsewhere (answer loss). Every
-    metric is resampled with the same draws, so that the intervals of several evaluations of the same examples compare.
+    None for `predictions` where nothing was asked: `tallies` alone count. `settings` tell how the predictions came
+    about, `tallies` are numbers that come from elsewhere (answer loss). Every metric is resampled with the same draws,
+    so that the intervals of several evaluations of the same examples compare.
     """
-    counted = [t for name in task.metrics for t in pick(METRICS, name, "metric")(predictions, data.examples, task)]
+    counted: list[Tally] = []
+    if predictions is not None:
+        counted += [t for name in task.metrics for t in find_metric(name)(predictions, data.examples, task)]
     counted += tallies
     scores = [dict[str, float | None]() for _ in data.examples]
     for tally in counted:
@@ -96,10 +98,14 @@ def assemble(
             "metrics": {tally.name: dict(tally.settings) for tally in counted},
         },
         samples=[
-            {"id": e.id, "prompt": e.prompt, "references": list(e.references), "prediction": text, "scores": mine}
-            for e, text, mine in zip(data.examples, predictions, scores, strict=True)
+            {"id": e.id, "prompt": e.prompt, "references": list(e.references), **said, "scores": mine}
+            for e, said, mine in zip(data.examples, _said(predictions, len(data.examples)), scores, strict=True)
         ],
     )
+
+
+def _said(predictions: Sequence[str] | None, n: int) -> list[dict[str, str]]:
+    return [{}] * n if predictions is None else [{"prediction": text} for text in predictions]
 
 
 def _score(tally: Tally) -> Score:

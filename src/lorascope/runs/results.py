@@ -12,6 +12,7 @@ from lorascope.runs.environment import peak_memory_bytes
 from lorascope.tasks.split import EvaluationData, TrainingData
 from lorascope.training.batching import RunSampler
 from lorascope.training.phases import active_steps
+from lorascope.training.rows import lengths, loss_tokens
 from lorascope.training.run import Prepared
 from lorascope.training.switching import phases_of
 from lorascope.training.trainer import ExperimentTrainer
@@ -79,7 +80,7 @@ def summarise(
         "adapter_dtype": str(adapted.adapter_dtype).removeprefix("torch."),
         "device": str(adapted.base.device),
         "data": {"training": training.provenance, "evaluation": held_out.provenance if held_out else None},
-        "notes": [*adapted.base.notes, *training.notes, *(held_out.notes if held_out else ())],
+        "notes": [*adapted.base.notes, *training.notes, *rows.notes, *(held_out.notes if held_out else ())],
     }
 
 
@@ -90,13 +91,10 @@ def _rows_seen(config: ExperimentConfig, trainer: ExperimentTrainer) -> int:
 def _tokens(config: ExperimentConfig, rows: Prepared, trainer: ExperimentTrainer) -> dict[str, float]:
     """Tokens of the whole run: with loss, real, and as computed, padding included."""
     sampler: RunSampler = trainer._get_train_sampler()
+    length, labelled = lengths(rows.train), loss_tokens(rows.train, config.data.loss_on)
     real = padded = with_loss = 0
     for batch in sampler.batches:
-        lengths = [len(rows.train[i].input_ids) for i in batch]
-        real += sum(lengths)
-        padded += max(lengths) * len(lengths)
-        with_loss += sum(
-            len(rows.train[i].input_ids) - (1 if config.data.loss_on == "all" else rows.train[i].prompt_tokens)
-            for i in batch
-        )
+        real += sum(length[i] for i in batch)
+        padded += max(length[i] for i in batch) * len(batch)
+        with_loss += sum(labelled[i] for i in batch)
     return {"with_loss": with_loss, "real": real, "computed": padded, "padding_share": round(1 - real / padded, 4)}

@@ -1,87 +1,18 @@
-"""From examples to token ids, and from token ids to batches.
-
-Legend: B rows, T tokens. ids = ids(prompt) + ids(answer) + end-of-sequence; the two are encoded apart and joined, so
-that training sees exactly the prompt ids that generation will see.
-"""
+"""From encoded rows to batches. Legend: B rows, T tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.utils.data import Sampler
-from transformers import PreTrainedTokenizerBase
 
 from lorascope.errors import DataError
-from lorascope.tasks.base import Example
+from lorascope.training.encoding import Encoded
 
 IGNORED = -100
 """Label of a position that carries no loss, as in torch's cross entropy."""
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """One example as token ids: `prompt_tokens` of the prompt, then the answer, then end-of-sequence."""
-
-    id: str
-    input_ids: list[int]
-    prompt_tokens: int
-    cut_tokens: int
-    """Prompt tokens that were cut at the prompt's start to fit; 0 for most rows."""
-
-    def labels(self, loss_on: str) -> list[int]:
-        """Ids where the loss is taken, IGNORED elsewhere; the first token is never predicted, so its label is moot."""
-        if loss_on == "all":
-            return list(self.input_ids)
-        return [IGNORED] * self.prompt_tokens + self.input_ids[self.prompt_tokens :]
-
-
-def encode_prompt(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Ids of a prompt as the model sees it: with the tokenizer's beginning of sequence, without its end."""
-    # verbose: a prompt is cut to fit only after this, so the warning that it is too long would be untrue
-    ids: list[int] = tokenizer(prompt, verbose=False)["input_ids"]
-    if ids and ids[-1] == tokenizer.eos_token_id:  # T5-like templates and add_eos_token=True close every text
-        ids = ids[:-1]
-    return ids
-
-
-def encode(
-    examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int
-) -> tuple[list[Encoded], list[str]]:
-    """Encode examples; returns them and the ids of those that were left out because the answer alone does not fit.
-
-    A prompt that is too long is cut at its start: the answer, its end-of-sequence and the prompt's last line stay.
-    """
-    eos = tokenizer.eos_token_id
-    kept, left_out = [], []
-    for example in examples:
-        answer = [*tokenizer(example.target, add_special_tokens=False)["input_ids"], eos]
-        prompt = encode_prompt(example.prompt, tokenizer)
-        cut = max(0, len(prompt) + len(answer) - max_length)
-        if cut >= len(prompt):
-            left_out.append(example.id)
-            continue
-        if cut:
-            prompt = cut_prompt(prompt, max_length - len(answer), tokenizer)
-        kept.append(Encoded(example.id, prompt + answer, len(prompt), cut))
-    if not kept:
-        raise DataError(
-            "too-long",
-            f"no row fits: every answer alone is longer than max_length {max_length}",
-            f"--max_length {2 * max_length}",
-        )
-    return kept, left_out
-
-
-def cut_prompt(ids: list[int], length: int, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The last `length` ids of a prompt; a beginning-of-sequence token stays in front."""
-    if len(ids) <= length:
-        return ids
-    if length > 1 and ids[0] == tokenizer.bos_token_id is not None:
-        return [ids[0], *ids[len(ids) - length + 1 :]]
-    return ids[len(ids) - length :]
 
 
 def collate(rows: Sequence[Encoded], pad_id: int, loss_on: str) -> dict[str, Tensor]:
@@ -97,7 +28,8 @@ def collate(rows: Sequence[Encoded], pad_id: int, loss_on: str) -> dict[str, Ten
         n = len(row.input_ids)
         ids[i, :n] = torch.tensor(row.input_ids)
         mask[i, :n] = 1
-        labels[i, :n] = torch.tensor(row.labels(loss_on))
+        for start, end in row.labelled(loss_on):
+            labels[i, start:end] = ids[i, start:end]
     return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 

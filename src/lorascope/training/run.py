@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from transformers import (
@@ -25,7 +26,11 @@ from lorascope.measure.conditions import check_loss
 from lorascope.models.adapters import AdaptedModel
 from lorascope.models.base import BaseModel
 from lorascope.tasks.base import Example, Task
-from lorascope.training.batching import Encoded, collate, encode, refuse_too_few
+from lorascope.training.batching import collate, refuse_too_few
+from lorascope.training.cache import Screen, tokenise
+from lorascope.training.chats import template_notes
+from lorascope.training.encoding import Encoded, is_text
+from lorascope.training.rows import cut_tokens
 from lorascope.training.stopping import RunFlow
 from lorascope.training.switching import phased
 from lorascope.training.trainer import ExperimentTrainer
@@ -35,25 +40,42 @@ from lorascope.training.trainer import ExperimentTrainer
 class Prepared:
     """The rows of a run as token ids."""
 
-    train: list[Encoded]
-    validation: list[Encoded]
+    train: Sequence[Encoded]
+    """A list; where they are many, a sequence that reads them from a file."""
+    validation: Sequence[Encoded]
     max_length: int
     left_out: tuple[str, ...]
     """Ids of rows whose answer alone does not fit."""
+    kind: Literal["prompts", "chats", "texts"] = "prompts"
+    notes: tuple[str, ...] = ()
+    """Sentences that the user should see."""
+
+    @cached_property
+    def cut(self) -> tuple[int, ...]:
+        """Tokens cut from every row that was cut: at its start, or from a text at its end."""
+        return tuple(n for rows in (self.train, self.validation) for n in cut_tokens(rows) if n)
 
     @property
     def cut_rows(self) -> int:
-        """Rows whose prompt was cut at its start."""
-        return sum(row.cut_tokens > 0 for row in [*self.train, *self.validation])
+        """Rows that were cut."""
+        return len(self.cut)
 
 
 def prepare(
-    config: ExperimentConfig, task: Task, base: BaseModel, train: Sequence[Example], validation: Sequence[Example]
+    config: ExperimentConfig,
+    task: Task,
+    base: BaseModel,
+    train: Sequence[Example],
+    validation: Sequence[Example],
+    *,
+    console: Screen | None = None,
 ) -> Prepared:
     """Encode the rows of a run; refuses what could not be trained or evaluated rightly, before anything is written.
 
     ConfigError for a max_length or max_new_tokens that the model has no positions for, DataError for rows that do not
-    fill a batch or whose answers do not fit, ModelError for accumulation with a model whose loss cannot be accumulated.
+    fill a batch, whose answers do not fit or that the chat template refuses, ModelError for chats without a chat
+    template and for accumulation with a model whose loss cannot be accumulated. Where there are many rows, `console`
+    shows the way, and says what the cache did.
     """
     check_loss(base.model, config.training.grad_accum)
     max_length = config.data.max_length or task.max_length
@@ -65,12 +87,20 @@ def prepare(
                 f"--max_length {base.context_length}",
             )
         max_length = base.context_length  # the task's default is a wish, not a demand
-    encoded, left_out = encode(train, base.tokenizer, max_length)
+    encoded, left_out = tokenise(train, base.tokenizer, max_length, console=console)
     refuse_too_few(len(encoded), config.training.batch_size)
-    if config.evaluation.enabled:
+    if config.evaluation.enabled and task.metrics:
         longest_prompt(max_length, config.evaluation.max_new_tokens or task.max_new_tokens, base.context_length)
-    held_out, left_out_too = encode(validation, base.tokenizer, max_length)
-    return Prepared(encoded, held_out, max_length, (*left_out, *left_out_too))
+    held_out, left_out_too = tokenise(validation, base.tokenizer, max_length, console=console)
+    chats = bool(train[0].messages)
+    return Prepared(
+        train=encoded,
+        validation=held_out,
+        max_length=max_length,
+        left_out=(*left_out, *left_out_too),
+        kind="chats" if chats else "texts" if is_text(train[0]) else "prompts",
+        notes=template_notes(base.tokenizer) if chats else (),
+    )
 
 
 def training_arguments(

@@ -16,7 +16,9 @@ from lorascope.errors import TrainingError
 from lorascope.evaluation.answer_loss import answer_losses
 from lorascope.evaluation.generate import base_of
 from lorascope.measure.callback import GradientNormCallback
-from lorascope.training.batching import IGNORED, Encoded, RunSampler
+from lorascope.training.batching import IGNORED, RunSampler
+from lorascope.training.encoding import Encoded
+from lorascope.training.rows import lengths
 
 
 class GradientMeasuringTrainer(Trainer):
@@ -67,7 +69,7 @@ class GradientMeasuringTrainer(Trainer):
 class ExperimentTrainer(GradientMeasuringTrainer):
     """The trainer of a run: length-grouped batches, logits for answers only, validation loss per answer token.
 
-    `train_dataset` and `eval_dataset` are lists of Encoded.
+    `train_dataset` and `eval_dataset` are sequences of Encoded.
     """
 
     def __init__(self, *, loss_on: str, pad_id: int, **kwargs: Any) -> None:
@@ -79,9 +81,9 @@ class ExperimentTrainer(GradientMeasuringTrainer):
         )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> RunSampler:
-        rows = cast("list[Encoded]", self.train_dataset)
+        rows = cast("Sequence[Encoded]", self.train_dataset)
         batches = self.args.max_steps * self.args.gradient_accumulation_steps * self.args.world_size
-        return RunSampler([len(row.input_ids) for row in rows], self.args.train_batch_size, batches, self.args.seed)
+        return RunSampler(lengths(rows), self.args.train_batch_size, batches, self.args.seed)
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -113,7 +115,7 @@ class ExperimentTrainer(GradientMeasuringTrainer):
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         """Validation loss in nats per answer token, over all rows of all processes together."""
-        rows = cast("list[Encoded]", self.eval_dataset if eval_dataset is None else eval_dataset)
+        rows = cast("Sequence[Encoded]", self.eval_dataset if eval_dataset is None else eval_dataset)
         mine = rows[self.accelerator.process_index :: self.accelerator.num_processes]
         nats, tokens = answer_losses(
             self.accelerator.unwrap_model(self.model),
