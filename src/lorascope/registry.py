@@ -51,7 +51,7 @@ def extend(
             put(table, point.name, value, what)
         except LorascopeError as error:
             reason = error.what
-        except Exception as error:  # whatever the import of foreign code may raise
+        except (Exception, SystemExit) as error:  # whatever the import of foreign code may raise
             reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
         else:
             continue
