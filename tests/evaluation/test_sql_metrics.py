@@ -68,6 +68,11 @@ def test_worked_by_hand():
     }
 
 
+def test_exact_match_of_queries_comes_with_advice():
+    (tally,) = exact_match(["x"] * 3, GOLD, TASK)
+    assert "logical_form" in tally.settings["advice"]
+
+
 def test_unparsed_is_better_when_it_is_lower():
     by_name = {tally.name: tally for tally in logical_form(["x"] * 3, GOLD, TASK)}
     assert not by_name["unparsed"].higher_is_better
