@@ -1,0 +1,118 @@
+import random
+import sqlite3
+from itertools import islice
+
+import pytest
+from corpus import KINDS, documents, drills, statements, tables, talks
+
+from lorascope.tasks.builtin import multi_nli, words
+from lorascope.tasks.builtin.statements import Fact, judge
+
+
+def some(kind: str, count: int = 200, seed: str = "test") -> list[str]:
+    return [text for _, text in islice(documents(seed, kind), count)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_seed_gives_the_same_documents_and_another_seed_others(kind: str):
+    assert some(kind, 30) == some(kind, 30)
+    assert not set(some(kind, 30)) & set(some(kind, 30, "another"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_documents_of_a_kind_differ_and_fit_into_a_row(kind: str):
+    texts = some(kind)
+    assert len(set(texts)) == len(texts)
+    assert max(map(len, texts)) < 2500
+    assert all(text and text == text.strip() and "{" not in text and "|]" not in text for text in texts)
+
+
+def test_kinds_come_by_their_shares():
+    drawn = [kind for kind, _ in islice(documents("shares"), 2000)]
+    assert sum(share for _, share in KINDS.values()) == pytest.approx(1)
+    for kind, (_, share) in KINDS.items():
+        assert drawn.count(kind) / 2000 == pytest.approx(share, abs=0.04)
+
+
+def test_no_document_has_a_prompts_layout():
+    for _, text in islice(documents("layout"), 2000):
+        assert "###" not in text
+        assert "Instruction:" not in text
+
+
+def test_no_premise_of_the_task_is_in_the_corpus():
+    premises = {row["sentence1"] for row in multi_nli.rows("validation")}
+    told = " ".join(some("statements", 2000))
+    assert not any(premise in told for premise in premises)
+
+
+def test_a_claims_verdict_is_what_the_facts_imply():
+    """ "{C}? Yes." documents are read back: texts of facts and claims, each found again by its clause."""
+    anna = next(person for person in words.PEOPLE if person.name == "Anna")
+    milton, oakham = (
+        Fact(("Anna", "home"), frozenset([town]), f"{{whose}} home is {town}") for town in ("Milton", "Oakham")
+    )
+    rng = random.Random(3)
+    assert statements.tell(rng, [(anna, milton)]) == "Anna's home is Milton."
+    assert [judge([milton], claim) for claim in (milton, oakham)] == ["entailment", "contradiction"]
+    assert statements._reason(oakham, [(anna, milton)]) == "Anna's home is Milton"
+    assert statements._reason(Fact(("Tom", "home"), frozenset(), ""), [(anna, milton)]) == "nothing was said about that"
+
+
+def test_facts_in_other_words_keep_their_meaning():
+    anna = next(person for person in words.PEOPLE if person.name == "Anna")
+    home = [Fact(("Anna", "home"), frozenset([town]), f"{{who}} {way} {town}") for town in ("Milton", "Oakham")
+            for way in ("lives in", "is at home in")]  # fmt: skip
+    for seed in range(20):
+        text = statements._restated(random.Random(seed), [(anna, home[0])], [(anna, fact) for fact in home[1:]])
+        assert "Anna is at home in Milton" in text
+
+
+def test_every_verdict_is_as_frequent_as_the_others():
+    lines = "\n".join(some("statements", 1500)).splitlines()
+    counts = [sum(line.startswith("Is it true") and verdict in line.lower().split("?")[1] for line in lines)
+              for verdict in ("yes", "perhaps", "no.")]  # fmt: skip
+    assert min(counts) > 30
+    assert min(counts) > 0.6 * max(counts)
+
+
+def test_a_query_and_its_answer_agree_with_a_database():
+    rng = random.Random(5)
+    compared = 0
+    for _ in range(300):
+        drawn = tables.draw(rng)
+        names = [name.replace(" ", "_") for name, _ in drawn.columns]
+        base = sqlite3.connect(":memory:")
+        base.execute(f"create table {drawn.name} ({', '.join(names)})")
+        base.executemany(f"insert into {drawn.name} values ({', '.join('?' * len(names))})", drawn.rows)
+        query = tables.ask(rng, drawn)
+        text = tables.sql(drawn, query, loud=rng.random() < 0.5)
+        for (name, _), safe in zip(drawn.columns, names, strict=True):
+            text = text.replace(name, safe)
+        found = [row[0] for row in base.execute(text)]
+        answer = tables.answer(drawn, query)
+        if query.over == "avg" and found != [None]:
+            assert float(answer) == pytest.approx(found[0], rel=1e-4)
+        elif found in ([], [None]):
+            assert answer == "nothing"
+        else:
+            assert answer == ", ".join(dict.fromkeys(map(str, found)))
+        compared += 1
+    assert compared == 300
+
+
+def test_a_talks_outcome_names_what_was_settled_last():
+    rng = random.Random(8)
+    for _ in range(200):
+        turns, end = talks._agree(rng, "day", "A")
+        value = end.removeprefix("on ")
+        assert any(value.lower() in text.lower() for _, text in turns)
+        assert {who for who, _ in turns} == {"A", "B"}
+
+
+def test_a_list_is_copied_word_by_word():
+    for _ in range(50):
+        text = drills.repeated(random.Random(_))
+        if text.startswith("List:"):
+            first, again = text.removeprefix("List:\n").split("\nCopy:\n")
+            assert first.endswith(again)

@@ -1,0 +1,129 @@
+"""Statements about people, and what follows from them: yes, no, or nobody can tell.
+
+    Anna has a red car. Tom lives in Milton, and he is a nurse.
+    Is it true that Anna's car is blue? No, the colour of Anna's car is red.
+    Is it true that Tom's home is in Milton? Yes.
+    Is it true that Tom has a red car? Nobody knows.
+
+The clauses and their logic are those of lorascope.tasks.builtin.statements; layout and verdicts are other than the
+task's, and several claims are made about one text.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from corpus.wording import called, capital, sentence
+from lorascope.tasks.builtin import words
+from lorascope.tasks.builtin.statements import REASONING, Fact, judge
+from lorascope.tasks.builtin.words import Person
+
+Known = list[tuple[Person, Fact]]
+
+VERDICTS = (
+    ("Yes", "Perhaps", "No"),
+    ("True", "Unknown", "False"),
+    ("Right", "Open", "Wrong"),
+    ("Certainly", "Possibly", "Impossible"),
+)
+"""What is said of a claim that holds, that may hold, that cannot hold."""
+EXPLAINED = (
+    "{v}.", "{v}.", "{v}.", "{v}: {r}.", "{v}: {r}.", "{R}: {w}.", "{R}, so {w}.", "Well, {r}. {v}.",
+)  # fmt: skip
+"""{v} or {w}: the verdict; {r} or {R}: the fact that decides, or that there is none."""
+ORDER = ("entailment", "neutral", "contradiction")
+FORMS = (
+    "Is it true that {c}? {v}", "Does it follow that {c}? {v}", "{C}? {v}", "- {c}: {v}", "{C}. {v}",
+    "Somebody says that {c}. {v}", "{C}.\n-> {v}", "Claim: {C}.\nVerdict: {v}", "{C}.\n\nIs that so?\n{v}",
+    "Now this: {C}.\n\nWhat do you say?\n\n{v}", "{C}\n= {v}", "({C}.) Answer:\n{v}",
+)  # fmt: skip
+"""{c}: a claim; {v}: its verdict."""
+
+
+def document(rng: random.Random) -> str:
+    """A few facts about two or three people, and claims with their verdicts."""
+    cast = rng.sample(words.PEOPLE, rng.choice((2, 2, 3)))
+    third = rng.choice([person for person in words.PEOPLE if person not in cast])
+    kinds, shares = [draw for _, draw in REASONING.values()], [share for share, _ in REASONING.values()]
+    abouts = [rng.choices(kinds, shares)[0](rng) for _ in range(rng.randint(2, 4))]
+    known: Known = []
+    for person in cast:
+        for about in rng.sample(abouts, min(len(abouts), rng.choice((1, 1, 2, 2, 3)))):
+            fact = rng.choice(about(person, third))
+            if all(fact.variable != other.variable for _, other in known):
+                known.append((person, fact))
+    text = tell(rng, known)
+    facts = [fact for _, fact in known]
+    claims = [(person, fact) for person in cast for about in abouts for fact in about(person, third)]
+    claims = [claim for claim in claims if claim[1] not in facts or rng.random() < 0.1]
+    sorted_out: dict[str, Known] = {label: [] for label in ORDER}
+    for claim in rng.sample(claims, min(len(claims), 150)):
+        sorted_out[judge(facts, claim[1])].append(claim)
+    other = rng.random()
+    if other < 0.08:
+        return f"{text}\n{_so(rng, sorted_out)}"
+    if other < 0.22:
+        return f"{text}\n{_restated(rng, known, claims)}"
+    form, verdicts, explained = rng.choice(FORMS), rng.choice(VERDICTS), rng.choice(EXPLAINED)
+    lines = []
+    for _ in range(rng.randint(3, 6)):
+        label = rng.choice(ORDER)
+        if sorted_out[label]:
+            person, claim = sorted_out[label].pop()
+            clause = say(person, claim)
+            reason, verdict = _reason(claim, known), verdicts[ORDER.index(label)]
+            told = explained.format(v=verdict, r=reason, R=capital(reason), w=verdict.lower())
+            lines.append(form.format(c=clause, C=capital(clause), v=told))
+    return ("\n\n" if "\n\n" in form else "\n").join((text, *lines))
+
+
+def say(person: Person, fact: Fact, *, pronoun: bool = False) -> str:
+    """The fact as a clause."""
+    return fact.clause.format(**called(person, pronoun=pronoun))
+
+
+def tell(rng: random.Random, known: Sequence[tuple[Person, Fact]]) -> str:
+    """The facts as sentences, those of one person together."""
+    clauses, last = [], None
+    for person, fact in known:
+        clauses.append(say(person, fact, pronoun=person == last and rng.random() < 0.6))
+        last = person
+    text = ""
+    for clause in clauses:
+        if text and rng.random() < 0.3:
+            text = f"{text[:-1]}, {rng.choice(('and', 'and', 'while', 'but'))} {clause}."
+        else:
+            text += (" " if text else "") + sentence(clause)
+    return text
+
+
+def _reason(claim: Fact, known: Known) -> str:
+    """What was said of the claim's matter, or that nothing was."""
+    for person, fact in known:
+        if fact.variable == claim.variable:
+            return say(person, fact)
+    return "nothing was said about that"
+
+
+def _restated(rng: random.Random, known: Known, claims: Known) -> str:
+    """The facts once more, each in other words, in another order."""
+    lines = []
+    for person, fact in rng.sample(known, len(known)):
+        same = [claim for claim in claims if claim[1].variable == fact.variable and claim[1].allowed == fact.allowed]
+        lines.append(say(*rng.choice(same)) if same else say(person, fact))
+    head, mark = rng.choice((("In other words: ", ". "), ("", "\n"), ("That is:\n", "\n"), ("So ", ", and ")))
+    if mark == ", and ":
+        return head + mark.join(lines) + "."
+    return head + mark.join(sentence(line)[:-1] for line in lines) + "."
+
+
+def _so(rng: random.Random, claims: dict[str, Known]) -> str:
+    """The verdict first, then a claim to which it fits."""
+    heads = {
+        "entailment": ("So", "This means that", "We can be sure that"),
+        "neutral": ("It may be that", "Nobody knows whether", "We cannot tell whether"),
+        "contradiction": ("It is not true that", "It would be wrong to say that", "Nobody can believe that"),
+    }
+    drawn = [(label, claims[label].pop()) for label in rng.choices(ORDER, k=5) if claims[label]]
+    return " ".join(f"{rng.choice(heads[label])} {say(*claim)}." for label, claim in drawn)
