@@ -77,9 +77,16 @@ complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate qu
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l no_samples
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l dynamic_lora
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l no_dynamic_lora
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l phase_strategy -r -f -a 'both-mlp-attn attn-mlp-both both-mlp-both early-late'
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l phase_strategy -r -f -a 'both-mlp-attn attn-mlp-both both-mlp-both early-late late-early lisa sensitivity'
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l phase1_end -r
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l phase2_end -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l phase_every -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l phase_layers -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l phase_budget -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l phase_explore -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l inactive -r -f -a 'freeze measure'
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l on_thaw -r -f -a 'keep zero_m reset'
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l phase_warmup -r
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l experiment_name -r
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l output_dir -r
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l json
@@ -98,12 +105,17 @@ complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l trust_remote_
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l no_trust_remote_code
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l dataset -r -f -a 'e2e_nlg samsum wikisql multi_nli'
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l data_source -r -f -a 'auto hub local builtin'
+complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l data_revision -r
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l data_dir -r
+complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l prompt_column -r
+complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l target_column -r
+complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l prompt_template -r
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l max_length -r
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l eval_samples -r
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l temperature -r
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l top_p -r
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l max_new_tokens -r
+complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l metrics -r
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l eval_batch_size -r
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l json
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -s q -l quiet
@@ -174,9 +186,16 @@ complete -c lorascope -n '__fish_seen_subcommand_from check' -l samples
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l no_samples
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l dynamic_lora
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l no_dynamic_lora
-complete -c lorascope -n '__fish_seen_subcommand_from check' -l phase_strategy -r -f -a 'both-mlp-attn attn-mlp-both both-mlp-both early-late'
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l phase_strategy -r -f -a 'both-mlp-attn attn-mlp-both both-mlp-both early-late late-early lisa sensitivity'
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l phase1_end -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l phase2_end -r
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l phase_every -r
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l phase_layers -r
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l phase_budget -r
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l phase_explore -r
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l inactive -r -f -a 'freeze measure'
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l on_thaw -r -f -a 'keep zero_m reset'
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l phase_warmup -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l experiment_name -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l output_dir -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l json
