@@ -106,6 +106,9 @@ def test_plain_text_is_judged_by_its_loss(model, tmp_path):
     assert "evaluated by the loss alone: plain text has no answers" in typed.err
     refused = lorascope("run", "--model", model, "--dataset", texts, "--metrics", "bleu", "--output_dir", tmp_path)
     assert refused.error.startswith("error[no-metrics]: ")
+    (tmp_path / "p.jsonl").write_text('{"prediction": "x"}\n' * 4)
+    scored = lorascope("evaluate", "--predictions", tmp_path / "p.jsonl", "--dataset", texts)
+    assert scored.error.startswith("error[no-metrics]: ")
 
 
 def test_a_run_is_evaluated_again_and_its_base_beside_it(model, tmp_path):

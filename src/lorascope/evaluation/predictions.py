@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lorascope.config.experiment import DataConfig
-from lorascope.errors import DataError
+from lorascope.errors import ConfigError, DataError
 from lorascope.evaluation.metrics import with_metrics
 from lorascope.evaluation.result import Evaluation, assemble
 from lorascope.tasks import find_task
@@ -43,6 +43,10 @@ def score_predictions(
     With ids, in any order, a part of the examples may be answered, and the record says so; without, prediction i
     answers example i, so that their numbers must agree. Errors: DataError.
     """
+    if not task.metrics:
+        raise ConfigError("no-metrics", f"{task.name} is plain text: there is nothing that an answer could be held to")
+    if not task.metrics:
+        raise DataError("no-metrics", f"{task.name} is plain text, judged by the loss of a model: it has no answers")
     if predictions[0].id is not None:
         answered = _by_id(predictions, data, task)
         if len(answered) < len(data.examples):
