@@ -54,7 +54,7 @@ def test_a_hub_that_never_answers_ends_check_with_what_works(
         hub.point_to(f"http://127.0.0.1:{silent.getsockname()[1]}", tmp_path / "hf", monkeypatch)
         typed("check", "--data_source", "local")  # what is imported on the way is not timed
         start = time.perf_counter()
-        code, out, err = typed("check", "--dataset", "samsum")
+        code, _, err = typed("check", "--dataset", "samsum")
         seconds = time.perf_counter() - start
     assert code == 2
     assert seconds < 8

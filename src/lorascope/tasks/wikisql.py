@@ -78,7 +78,8 @@ def _official(record: Record, tables: dict[str, Table]) -> Record:
     """A record of the hub as the official files have it; its table joins `tables`.
 
     The hub wrote str(value) for cells and conditions, and conditions as {column_index, operator_index, condition}, a
-    list each. Columns of type "real" get their numbers back; of a "text" column the hub does not tell 7 from "7".
+    list each (or a list of such, as other versions of its library write them). Columns of type "real" get their numbers
+    back; of a "text" column the hub does not tell 7 from "7".
     """
     held, sql = Record(record.where, _dict(record, "table")), Record(record.where, _dict(record, "sql"))
     table_id = text_field(held, "id")
@@ -88,17 +89,30 @@ def _official(record: Record, tables: dict[str, Table]) -> Record:
         cells = [[_number(c) if r else c for r, c in zip(real, row, strict=True)] for row in table["rows"]]
         tables[table_id] = {**table, "rows": cells}
     types = tables[table_id]["types"]
-    conds = Record(record.where, _dict(sql, "conds"))
-    names = ("column_index", "operator_index", "condition")
-    columns, operators, values = (field(conds, name) for name in names)
-    if not (_all(columns, int) and _all(operators, int) and len(columns) == len(operators) == len(values)):
-        raise wrong(record, f"'conds' must be lists of as many numbers, numbers and texts, got {dict(conds.fields)}")
+    lists = _by_column(conds := field(sql, "conds"))
+    if lists is None:
+        raise wrong(record, f"'conds' must be lists of as many numbers, numbers and texts, got {conds}")
+    columns, operators, values = lists
     typed = [
         [column, operator, _number(value) if 0 <= column < len(types) and types[column] == "real" else value]
         for column, operator, value in zip(columns, operators, values, strict=True)
     ]
     query = {"sel": field(sql, "sel"), "agg": field(sql, "agg"), "conds": typed}
     return Record(record.where, {"table_id": table_id, "question": field(record, "question"), "sql": query})
+
+
+def _by_column(conds: Any) -> tuple[list[int], list[int], list[str]] | None:
+    """Columns, operators and values of conditions, or None where they are something else."""
+    names = ("column_index", "operator_index", "condition")
+    if _all(conds, dict):
+        conds = {name: [condition.get(name) for condition in conds] for name in names}
+    if not isinstance(conds, dict):
+        return None
+    lists: list[Any] = [conds.get(name) for name in names]
+    columns, operators, values = lists
+    if not (_all(columns, int) and _all(operators, int) and _all(values, str)):
+        return None
+    return (columns, operators, values) if len(columns) == len(operators) == len(values) else None
 
 
 def _dict(record: Record, name: str) -> dict[str, Any]:
