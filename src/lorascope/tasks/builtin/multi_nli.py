@@ -29,9 +29,11 @@ from lorascope.tasks.multi_nli import LABELS
 
 SIZES = {"train": 6000, "validation": 300, "validation_mismatched": 300}
 """Rows of each split: a third of them hypotheses."""
-SEED = 20_261
-LURE = 0.4
+SEED = 1
+LURE = 0.45
 """How often a premise says of somebody else what the hypothesis claims, where that is not entailed."""
+MORE = 0.2
+"""How often it says another thing of the person that the hypothesis is about."""
 MAX_WORDS = 30
 """Of a premise."""
 
@@ -44,11 +46,11 @@ GENRES = {
 }
 """How premises of train and validation may begin, by the genre that they take after."""
 OTHER_GENRES = {
-    "facetoface": ("So,", "My mother told me:", "I mean,", "Listen,"),
-    "letters": ("Dear friends,", "We are happy to write:", "As you know,", "Please note:"),
-    "nineeleven": ("The witness said:", "The record is plain:", "By all accounts,", "We now know:"),
-    "oup": ("As a study found,", "Experts agree:", "In this book we read:", "As a rule,"),
-    "verbatim": ("Strange but true:", "As they say,", "In other words,", "To put it simply,"),
+    "facetoface": ("The thing is,", "My mother told me:", "I mean,", "Listen, this is it:"),
+    "letters": ("Dear friends,", "It is in the letter:", "As you know,", "Please note:"),
+    "nineeleven": ("The witness said:", "The record is plain:", "It was on the radio:", "We now know:"),
+    "oup": ("As a study found,", "Experts agree:", "It is in the book:", "This is the rule:"),
+    "verbatim": ("Strange but true:", "As they say,", "It has been said:", "What is true is this:"),
 }
 """The same for validation_mismatched."""
 
@@ -102,7 +104,7 @@ def triple(rng: random.Random, openings: Sequence[str]) -> dict[str, Pair] | Non
         mine = [choose(rng.choices(core, k=2), key=lambda fact: _shared(fact, claim))]
         theirs = [rng.choice(elsewhere)]
         more = rng.choice(any_value(rng)(who, third))
-        if rng.random() < 0.35 and more.variable not in {claim.variable, mine[0].variable}:
+        if rng.random() < MORE and more.variable not in {claim.variable, mine[0].variable}:
             mine.insert(rng.randrange(2), more)
         parts = [(who, mine), (other, theirs)]
         rng.shuffle(parts)
