@@ -135,7 +135,7 @@ def _batch(given: Given, console: Console) -> Any:
 def _plan(runs: list[Resolved], console: Console) -> Any:
     from lorascope.runs.plan import plan
 
-    plans = [plan(resolved, console) for resolved in runs]
+    plans = [plan(resolved, console, example=len(runs) == 1) for resolved in runs]
     return plans[0] if len(plans) == 1 else plans
 
 

@@ -245,7 +245,8 @@ def test_check_shows_coverage_rows_and_the_first_example(home, tmp_path):
     assert typed.code == 0
     assert "14 modules adapted, 2,048 trained parameters, 5.50% of 37,216" in typed.out
     assert "21 training and 3 validation rows" in typed.out
-    assert "### Description:\n|" in typed.out  # the loss is taken on what follows the bar
+    assert "  | ### Description:\n  | [[" in typed.out
+    assert "</s>]]\n" in typed.out
     assert list(tmp_path.iterdir()) == before
 
 

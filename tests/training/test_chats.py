@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 import pytest
-from tokenizers_of import BACKENDS, CHATML, ENDS, TEMPLATES, chat_tokenizer, llama_tokenizer
 from transformers import ByT5Tokenizer
 
 from lorascope.errors import DataError, ModelError
 from lorascope.tasks.base import Example, Message
 from lorascope.training.chats import template_notes
 from lorascope.training.encoding import Encoded, encode, pieces, prompt_ids
+from tokenizers_of import BACKENDS, CHATML, ENDS, TEMPLATES, chat_tokenizer, llama_tokenizer
 
 TALK = (("system", "Be brief."), ("user", "Where?"), ("assistant", "Here."), ("user", "When?"), ("assistant", "Now."))
 

@@ -7,11 +7,11 @@ from functools import cache
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers_of import BACKENDS, ENDS, TEMPLATES, chat_tokenizer, llama_tokenizer
 
 from lorascope.tasks.base import Example, Message
 from lorascope.training.batching import IGNORED, collate
 from lorascope.training.encoding import Encoded, encode, prompt_ids
+from tokenizers_of import BACKENDS, ENDS, TEMPLATES, chat_tokenizer, llama_tokenizer
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\u2581"), max_size=30) | st.text(
     "ab \n\u00e9", max_size=12

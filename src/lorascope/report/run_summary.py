@@ -78,8 +78,12 @@ class Rows(Protocol):
         """Most tokens of a row."""
 
     @property
-    def cut_rows(self) -> int:
-        """Rows whose prompt was cut."""
+    def kind(self) -> str:
+        """prompts, chats or texts"""
+
+    @property
+    def cut(self) -> Sequence[int]:
+        """Tokens cut from every row that was cut."""
 
     @property
     def left_out(self) -> Sequence[str]:
@@ -88,8 +92,15 @@ class Rows(Protocol):
 
 def show_rows(rows: Rows, console: Console) -> None:
     """How many rows train, and what max_length did to them."""
-    cut = f"{rows.cut_rows:,} prompts cut at their start to fit {rows.max_length} tokens" if rows.cut_rows else ""
-    out = f"{len(rows.left_out):,} rows left out: the answer alone is longer" if rows.left_out else ""
+    texts = rows.kind == "texts"
+    cut = out = ""
+    if rows.cut:
+        where = "end" if texts else "start"
+        cut = f"{len(rows.cut):,} {rows.kind} cut at their {where} to fit {rows.max_length} tokens"
+    if rows.cut and texts:
+        cut += f", {sum(rows.cut):,} tokens of them unused"
+    if rows.left_out:
+        out = f"{len(rows.left_out):,} rows left out: " + ("no text" if texts else "the answer alone is longer")
     trimmed = "; ".join(filter(None, (cut, out))) or f"none longer than {rows.max_length} tokens"
     console.out(f"{len(rows.train):,} training and {len(rows.validation):,} validation rows; {trimmed}")
 

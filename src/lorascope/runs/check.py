@@ -11,13 +11,16 @@ from lorascope.evaluation.metrics import with_metrics
 from lorascope.models.adapters import coverage, parameter_counts, select, wrap
 from lorascope.models.base import load_config_only
 from lorascope.models.modules import find_modules
+from lorascope.report.example import show_example
 from lorascope.report.run_summary import show_coverage, show_rows
 from lorascope.report.terminal import Console
 from lorascope.runs.logs import captured
 from lorascope.tasks import find_task
 from lorascope.tasks.split import load_evaluation, load_training
 from lorascope.training.choices import check_choices
+from lorascope.training.encoding import pieces
 from lorascope.training.phases import depth, draw_phases, plan_phases
+from lorascope.training.rows import lengths
 from lorascope.training.run import prepare
 
 
@@ -36,18 +39,15 @@ def check(config: ExperimentConfig, console: Console) -> dict[str, Any]:
         task = with_metrics(find_task(config.data), config.evaluation.metrics)
         training = load_training(task, config.data)
         held_out = load_evaluation(task, config.data, config.evaluation.eval_samples, training=training)
-        rows = prepare(config, task, base, training.train, training.validation)
-    console.note(*base.notes, *training.notes, *held_out.notes)
+        rows = prepare(config, task, base, training.train, training.validation, console=console)
+    console.note(*base.notes, *training.notes, *rows.notes, *held_out.notes)
     show_rows(rows, console)
     if phases:
         console.out("phases, by updates done:", *draw_phases(phases, config.training.max_steps))
-    lengths = np.array([len(row.input_ids) for row in rows.train])
-    console.out(f"tokens of a row: {np.median(lengths):.0f} in the middle, {lengths.max()} at most")
+    tokens = np.array(lengths(rows.train))
+    console.out(f"tokens of a row: {np.median(tokens):.0f} in the middle, {tokens.max()} at most")
     console.out(f"{len(held_out.examples):,} of {held_out.total:,} {held_out.split} examples to evaluate")
-    first, tokenizer = rows.train[0], base.tokenizer
-    console.out("First training row (the loss is taken on what follows the bar):")
-    prompt, answer = first.input_ids[: first.prompt_tokens], first.input_ids[first.prompt_tokens :]
-    console.out(f"{tokenizer.decode(prompt)}|{tokenizer.decode(answer)}")
+    show_example(pieces(rows.train[0], base.tokenizer, config.data.loss_on), console)
     return {
         "modules": len(targets),
         "trained_parameters": counts["trained"],

@@ -22,6 +22,7 @@ from lorascope.evaluation.result import Evaluation
 from lorascope.models.adapters import AdaptedModel, coverage, parameter_counts, select, wrap
 from lorascope.models.base import default_device, load_base
 from lorascope.models.modules import find_modules
+from lorascope.report.example import show_example
 from lorascope.report.plots import draw_run
 from lorascope.report.run_summary import show_coverage, show_rows, show_run
 from lorascope.report.terminal import Console
@@ -34,6 +35,7 @@ from lorascope.tasks.base import Task
 from lorascope.tasks.split import EvaluationData, load_evaluation, load_training
 from lorascope.training.checkpoints import drop_after, newest_whole
 from lorascope.training.choices import check_choices
+from lorascope.training.encoding import pieces
 from lorascope.training.phases import depth, draw_phases, outline, plan_phases
 from lorascope.training.run import Prepared, ShowProgress, build_trainer, prepare
 from lorascope.training.stopping import stop_on_signal
@@ -119,9 +121,11 @@ def run(
         phases = plan_phases(config, depth(modules))
         adapted = wrap(base, config.lora, targets, seed=config.training.seed)
         check_choices(config, adapted)
-        rows = prepare(config, task, base, training.train, training.validation)
+        rows = prepare(config, task, base, training.train, training.validation, console=console)
+        console.note(*(f"  note      {note}" for note in rows.notes))
         show_coverage(coverage(modules, targets), config.lora.r, parameter_counts(adapted.model), console)
         show_rows(rows, console)
+        show_example(pieces(rows.train[0], base.tokenizer, config.data.loss_on), console)
         if phases:
             console.out("phases, by updates done:", *draw_phases(phases, config.training.max_steps))
 

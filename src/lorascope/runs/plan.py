@@ -12,14 +12,19 @@ from safetensors import safe_open
 from lorascope.config.load import Resolved, flat
 from lorascope.errors import DataError
 from lorascope.models import embedded
+from lorascope.report.example import show_example
 from lorascope.report.terminal import Console
 from lorascope.runs import rundir
-from lorascope.tasks import glance
+from lorascope.tasks import first_example, glance
+from lorascope.tasks.base import Example
 from lorascope.training.phases import draw_phases, left_open, outline, plan_phases
 
 
-def plan(resolved: Resolved, console: Console) -> dict[str, Any]:
-    """Print every value that is not the built-in one, with its source, and the size of the run. Returns them."""
+def plan(resolved: Resolved, console: Console, *, example: bool = True) -> dict[str, Any]:
+    """Print every value that is not the built-in one, with its source, and the size of the run. Returns them.
+
+    With `example`, the first row of the data too, where it can be read at once.
+    """
     config = resolved.config
     training, data, evaluation = config.training, config.data, config.evaluation
     task = glance(data)
@@ -29,6 +34,7 @@ def plan(resolved: Resolved, console: Console) -> dict[str, Any]:
         metric_names(evaluation.metrics)
     if data.data_dir is not None and not Path(data.data_dir).is_dir():
         raise DataError("no-folder", f"--data_dir {data.data_dir} is not a folder", "--data_dir FOLDER")
+    first = first_example(data) if example else None
     layers = _depth(config.model.model_id)
     phases = outline(config) if layers is None else plan_phases(config, layers)
     folder = Path(config.output_dir) / config.run_name
@@ -47,7 +53,7 @@ def plan(resolved: Resolved, console: Console) -> dict[str, Any]:
         f"= {training.max_steps * rows:,} rows per process; validation and checkpoint every {training.validate_every} "
         f"and {training.checkpoint_every} steps",
         "evaluation": (f"{evaluation.eval_samples or 'all'} examples of the {task.evaluation_split or 'test'} split, "
-        + ("greedy" if evaluation.temperature is None else f"sampled at temperature {evaluation.temperature:g}"))
+        + _answers(evaluation.temperature, first))
         if evaluation.enabled
         else "none",
     }  # fmt: skip
@@ -58,6 +64,8 @@ def plan(resolved: Resolved, console: Console) -> dict[str, Any]:
             "  phases      by updates done" + (left_open(config) if layers is None else ""),
             *draw_phases(phases, training.max_steps),
         )
+    if example:
+        _show_first(first, data.loss_on, console)
     console.out("Nothing was started.")
     words = _command(resolved)
     console.next(f"lorascope run {words}".rstrip(), f"lorascope check {words}".rstrip())
@@ -69,6 +77,27 @@ def plan(resolved: Resolved, console: Console) -> dict[str, Any]:
         "hash": config.hash,
         "phases": [{"name": phase.name, **phase.to_dict()} for phase in phases],
     }
+
+
+def _answers(temperature: float | None, first: Example | None) -> str:
+    if first is not None and not first.prompt and not first.messages:
+        return "by the loss alone"
+    return "greedy" if temperature is None else f"sampled at temperature {temperature:g}"
+
+
+def _show_first(example: Example | None, loss_on: str, console: Console) -> None:
+    """The first row, without the tokens that only the model's tokenizer knows."""
+    if example is None:
+        console.out("  first row   lorascope check shows it")
+        return
+    whole = loss_on == "all"
+    pieces = [(example.prompt, whole), (example.target, True)]
+    if example.messages:
+        pieces = []
+        for turn in example.messages:
+            pieces += [(f"{turn.role}: ", whole), (turn.content, whole or turn.role == "assistant"), ("\n", whole)]
+        del pieces[-1]
+    show_example(pieces, console, what="first row of the data, without the model's own tokens")
 
 
 def _text(value: object) -> str:

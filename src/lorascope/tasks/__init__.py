@@ -9,7 +9,7 @@ from lorascope import registry
 from lorascope.config.experiment import DataConfig
 from lorascope.errors import ConfigError
 from lorascope.tasks import e2e_nlg, multi_nli, samsum, wikisql
-from lorascope.tasks.base import Origin, Task
+from lorascope.tasks.base import Example, Origin, Task
 
 if TYPE_CHECKING:
     from lorascope.tasks.custom import Files, Glance
@@ -57,6 +57,14 @@ def glance(data: DataConfig) -> Glance:
         title = f"data set {data.dataset} on the hub; lorascope check fetches it and says what its rows are"
         return custom.Glance(title=title, evaluation_split=None)
     return custom.glance(custom.files_of(path), data, name=path.name)
+
+
+def first_example(data: DataConfig) -> Example | None:
+    """The first training example, where it can be had at once: nothing is fetched, and no large file is read."""
+    from lorascope.tasks import sources
+
+    task = _registered(data)
+    return glance(data).first if task is None else sources.first_example(task, data)
 
 
 OWN_SETTINGS = ("prompt_column", "target_column", "prompt_template")

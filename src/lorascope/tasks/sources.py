@@ -12,7 +12,7 @@ from typing import Literal
 
 from lorascope.config.experiment import DataConfig
 from lorascope.errors import DataError, near
-from lorascope.tasks.base import HubSource, Origin, Reading, Row, Task
+from lorascope.tasks.base import Example, HubSource, Origin, Reading, Row, Task
 from lorascope.tasks.files import records
 
 
@@ -48,6 +48,27 @@ def load_rows(task: Task, data: DataConfig, split: str) -> Loaded:
             return _from_hub(task, data, split)
         case "local":
             return _from_folder(task, data, split)
+
+
+def first_example(task: Task, data: DataConfig) -> Example | None:
+    """The first training example of a task of TASKS, for a glance; None where that is not quick: on the hub, in files
+    of more than QUICK bytes. DataError as of `load_rows`.
+    """
+    where = place(task, data)
+    if where == "hub" or (where == "local" and _size(task, Path(data.data_dir or "").expanduser()) > QUICK):
+        return None
+    rows = load_rows(task, data, "train").rows
+    return next(iter(task.to_examples(rows[:1])), None)
+
+
+QUICK = 20_000_000
+"""Bytes that are read in about a second."""
+
+
+def _size(task: Task, folder: Path) -> int:
+    """Bytes of all that lies where a task's files are looked for."""
+    folder = folder / task.name if (folder / task.name).is_dir() else folder
+    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) if folder.is_dir() else 0
 
 
 def place(task: Task, data: DataConfig) -> Literal["local", "hub", "builtin"]:
