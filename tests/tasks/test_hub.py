@@ -285,6 +285,9 @@ def test_a_refused_connection_is_said_at_once(
     assert (error.code, error.what) == (
         "hub-unreachable", "127.0.0.1:1 cannot be reached (ConnectError); some/data is not in the cache",
     )  # fmt: skip
+    assert error.tries == (
+        "hf download some/data --repo-type dataset --local-dir FOLDER   (where the hub is), then --dataset FOLDER",
+    )
 
 
 def test_a_hub_that_never_answers_is_given_up(

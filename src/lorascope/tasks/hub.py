@@ -86,6 +86,10 @@ def fetch(
     try:
         return _fetch(repo, revision, splits)
     except DataError as error:
+        if error.code == "hub-unreachable" and not tries:
+            tries = (
+                f"hf download {repo} --repo-type dataset --local-dir FOLDER   (where the hub is), then --dataset FOLDER",
+            )
         raise DataError(error.code, error.what, *error.tries, *tries) from None
 
 

@@ -28,7 +28,8 @@ def by_split(
     `splits`: those looked for, under the names that the place has for them; None is train, validation and test. A split
     is, in this order of trust, the name of a file before its shard number ("data/train-00000-of-00003.parquet",
     "val.csv"), the name of its folder ("default/test/0000.parquet"), or a word of its name ("samsum_train.csv"). Where
-    the same split is there in several kinds of file, the first of READERS is taken. DataError if several files or
+    the same split is there in several kinds of file, the first of READERS is taken, unless it is no more than a word of
+    different names. DataError if several files or
     folders could be the split, as with a data set of several configurations; `place` is its name there.
     """
     data = [name for name in names if suffix(name) and not any(part.startswith(".") for part in name.split("/"))]
@@ -62,8 +63,12 @@ def _first_group(data: Collection[str], words: tuple[str, ...]) -> dict[str, lis
             if (group := rule(PurePosixPath(name))) is not None:
                 groups.setdefault((group, suffix(name) or ""), []).append(name)
         if groups:
-            kind = min((kind for _, kind in groups), key=list(READERS).index)
-            return {group: files for (group, k), files in groups.items() if k == kind}
+            order = list(READERS)
+            kinds = {group: min((k for g, k in groups if g == group), key=order.index) for group, _ in groups}
+            if rule is not rules[-1]:
+                first = min(kinds.values(), key=order.index)
+                kinds = {group: kind for group, kind in kinds.items() if kind == first}
+            return {group: groups[group, kind] for group, kind in kinds.items()}
     return {}
 
 
