@@ -45,8 +45,6 @@ def score_predictions(
     """
     if not task.metrics:
         raise ConfigError("no-metrics", f"{task.name} is plain text: there is nothing that an answer could be held to")
-    if not task.metrics:
-        raise DataError("no-metrics", f"{task.name} is plain text, judged by the loss of a model: it has no answers")
     if predictions[0].id is not None:
         answered = _by_id(predictions, data, task)
         if len(answered) < len(data.examples):
