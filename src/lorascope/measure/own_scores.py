@@ -121,9 +121,9 @@ def _tensors(A: AdapterTensor, B: AdapterTensor) -> LoraTensors | None:
 
 def _accept(name: str, value: object) -> Score:
     if not isinstance(value, Score):
-        raise ConfigError("plugin", f"it is no lorascope.measure.own_scores.Score but {type(value).__name__}")
+        raise ConfigError("broken-plugin", f"it is no lorascope.measure.own_scores.Score but {type(value).__name__}")
     if value.name != name:
-        raise ConfigError("plugin", f"the score calls itself {value.name!r}; both names must be the same")
+        raise ConfigError("broken-plugin", f"the score calls itself {value.name!r}; both names must be the same")
     if name in OURS:
         raise ConfigError("name-taken", f"{name!r} is a fact that lorascope measures itself", "give it another name")
     return value

@@ -93,9 +93,9 @@ def _by_hub_id(name: str) -> Task | None:
 
 def _accept(name: str, value: object) -> Task:
     if not isinstance(value, Task):
-        raise ConfigError("plugin", f"it is no lorascope.tasks.base.Task but {type(value).__name__}")
+        raise ConfigError("broken-plugin", f"it is no lorascope.tasks.base.Task but {type(value).__name__}")
     if value.name != name:
-        raise ConfigError("plugin", f"the task calls itself {value.name!r}; both names must be the same")
+        raise ConfigError("broken-plugin", f"the task calls itself {value.name!r}; both names must be the same")
     return value
 
 

@@ -94,6 +94,6 @@ def with_metrics(task: Task, names: str | None) -> Task:
 
 def _accept(name: str, value: object) -> Metric:
     if not callable(value):
-        raise ConfigError("plugin", f"it is no function but {type(value).__name__}")
+        raise ConfigError("broken-plugin", f"it is no function but {type(value).__name__}")
     found: Metric = value
     return found
