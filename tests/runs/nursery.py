@@ -2,7 +2,7 @@
 
 Reads lines of JSON {"argv", "folder", "meet", "processes", "port"}, answers each with the processes' numbers, and with
 their exit codes when all have ended. What process N writes is in folder/outN.txt and folder/errN.txt. `meet` names what
-the run meets on its way: a function below.
+the run meets on its way: a function below, with its arguments behind it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import signal
 import sys
 import time
 
+import torch
+
 import lorascope.runs.experiment as experiment
-from lorascope import cli
+from lorascope import DynamicLoRACallback, GradientNormCallback, cli
 from lorascope.training.trainer import ExperimentTrainer
 
 evaluate, step = experiment.evaluate_examples, ExperimentTrainer.training_step
@@ -27,6 +29,31 @@ def nothing() -> None:
 def death_in_evaluation() -> None:
     """The process is killed when the evaluation has begun."""
     experiment.evaluate_examples = lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGKILL)
+
+
+def death(moment: str, updates: str) -> None:
+    """The process is killed in a hook of the phases or of the measurement, when so many updates are done."""
+    owner = GradientNormCallback if moment in ("on_step_end", "on_save") else DynamicLoRACallback
+    hook = getattr(owner, moment)
+
+    def dying(self, args, state, control, **kwargs):
+        hook(self, args, state, control, **kwargs)
+        if state.global_step == int(updates):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(owner, moment, dying)
+
+
+def keepsake(folder: str) -> None:
+    """Each process keeps its adapters as they are after every step."""
+    end = GradientNormCallback.on_step_end
+
+    def keep(self, args, state, control, model=None, **kwargs):
+        end(self, args, state, control, model=model, **kwargs)
+        adapters = {name: p.detach().clone() for name, p in model.named_parameters() if "lora_" in name}
+        torch.save(adapters, f"{folder}/{state.global_step}-{os.environ.get('RANK', '0')}.pt")
+
+    GradientNormCallback.on_step_end = keep
 
 
 def long_evaluation() -> None:
@@ -78,7 +105,8 @@ def run(asked: dict, rank: int) -> None:
         size = str(asked["processes"])
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(asked["port"])}
-    globals()[asked["meet"]]()
+    name, *arguments = asked["meet"].split()
+    globals()[name](*arguments)
     code = 1
     try:
         code = cli.main(asked["argv"])
