@@ -57,6 +57,8 @@ class FakeHub:
     address: str = ""
     down: int | None = None
     """Every question is answered with this HTTP status."""
+    over: threading.Event = field(default_factory=threading.Event)
+    """Set when the test has ended."""
 
     def questions(self) -> list[str]:
         return [line for line in self.asked if " /api/" in line]
@@ -140,7 +142,9 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                 route = f"{hub.address}/api/datasets/{name}/xet-read-token/{repo.commit(branch)}"
                 headers |= {"X_Xet_Hash": hashlib.sha256(body).hexdigest(), "X_Xet_Refresh_Route": route}
             if self.command == "GET" and repo.silent:
-                time.sleep(60)
+                hub.over.wait(60)
+                self.close_connection = True
+                return
             if self.command == "GET" and repo.cut:
                 repo.cut -= 1
                 self.send(200, body[: len(body) // 2], **headers, Content_Length=str(len(body)))
@@ -166,6 +170,7 @@ def fake_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHu
     hub.address = f"http://127.0.0.1:{server.server_port}"
     point_to(hub.address, tmp_path / "hf", monkeypatch)
     yield hub
+    hub.over.set()
     server.shutdown()
     server.server_close()
     thread.join()

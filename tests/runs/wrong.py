@@ -246,11 +246,6 @@ def data_not_given(world):
     return ["--model", world.home / "base", "--output_dir", world.out]
 
 
-@wrong("no-data", "needs its official files, and no folder is given")
-def data_not_given_and_local(world):
-    return ["--model", world.home / "base", "--output_dir", world.out, "--data_source", "local"]
-
-
 @wrong("no-folder", "e2e_nlq is not there")
 def data_folder_missing(world):
     return world.typed("--data_dir", world.home / "data" / "e2e_nlq")

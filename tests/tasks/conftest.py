@@ -10,7 +10,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # `import official`
 
 import official
+import official_hub
 
+import hub
 from hub import fake_hub as fake_hub
 
 
@@ -18,3 +20,10 @@ from hub import fake_hub as fake_hub
 def official_files(tmp_path: Path) -> Path:
     """A folder with a folder of official files per task."""
     return official.write_all(tmp_path / "data")
+
+
+@pytest.fixture
+def full_hub(fake_hub: hub.FakeHub) -> hub.FakeHub:
+    """The fake hub with the data sets of the four tasks, and the cleaned E2E."""
+    official_hub.fill(fake_hub)
+    return fake_hub

@@ -1,10 +1,21 @@
-"""The tiny official rows on the fake hub, each data set laid out as the real one is."""
+"""The tiny official rows on the fake hub, each data set laid out as the real one is; and how tests take them there."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import official
+import pytest
+from huggingface_hub import constants
 
 import hub
+from lorascope.config.experiment import DataConfig
+from lorascope.errors import DataError
+from lorascope.tasks.base import Task
+from lorascope.tasks.hub import fetch
+from lorascope.tasks.sources import Loaded, load_rows
 
 
 def fill(fake: hub.FakeHub) -> None:
@@ -54,3 +65,30 @@ CLEANED = {
     ],
 }
 """GEM's rows: a target to train on, and in validation and test all references of a meaning representation."""
+
+
+def load(task: Task, split: str = "train", **settings: object) -> Loaded:
+    return load_rows(task, DataConfig(dataset=task.name, **settings), split)
+
+
+def refused(repo: str, revision: str | None = None, **settings: object) -> DataError:
+    with pytest.raises(DataError) as caught:
+        fetch(repo, revision, **settings)
+    return caught.value
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    assert time.perf_counter() - start < seconds
+
+
+@contextmanager
+def offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A later process without network."""
+    hub.forget()
+    with monkeypatch.context() as patch:
+        patch.setattr(constants, "HF_HUB_OFFLINE", True)
+        yield
+    hub.forget()
