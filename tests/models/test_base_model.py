@@ -13,7 +13,7 @@ import families
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, PreTrainedTokenizerFast, T5Config, ViTConfig
+from transformers import BartConfig, BertConfig, PreTrainedTokenizerFast, T5Config, ViTConfig
 
 from lorascope.config.experiment import ModelConfig
 from lorascope.errors import ModelError
@@ -206,6 +206,10 @@ def _encoder_decoder(folder: Path) -> None:
     T5Config().save_pretrained(folder)
 
 
+def _another_encoder_decoder(folder: Path) -> None:
+    BartConfig().save_pretrained(folder)
+
+
 def _both_directions(folder: Path) -> None:
     BertConfig().save_pretrained(folder)
 
@@ -236,7 +240,8 @@ def _pictures(folder: Path) -> None:
         (_broken_tokenizer, "no-tokenizer", "no tokenizer", "--model"),
         (_no_end, "no-eos", "no end-of-sequence", "eos_token"),
         (_end_outside, "no-eos", "token 259", "tokenizer"),
-        (_encoder_decoder, "encoder-decoder", "t5", "causal"),
+        (_encoder_decoder, "encoder-decoder", "(t5): it reads prompt and answer in two stacks", "causal"),
+        (_another_encoder_decoder, "encoder-decoder", "(bart)", "causal"),
         (_both_directions, "not-causal", "both directions", "causal"),
         (_pictures, "not-causal", "vit", "causal"),
     ],
