@@ -140,6 +140,24 @@ def test_a_commit_that_the_cache_has_is_not_asked_for(two_states: hub.Repo, full
     assert full_hub.asked == []
 
 
+def test_another_split_of_a_commit_that_the_cache_has_is_downloaded(
+    two_states: hub.Repo, full_hub: hub.FakeHub
+) -> None:
+    commit = two_states.commit("v1")
+    load(SAMSUM, data_revision=commit)
+    hub.forget()
+    assert len(load(SAMSUM, "test", data_revision=commit).rows) == 2
+    assert set(fetch("knkarthick/samsum", commit).files) == {"train", "validation", "test"}
+
+
+def test_what_a_broken_download_left_of_a_commit_is_completed(fake_hub: hub.FakeHub) -> None:
+    fake_hub.repos["some/data"] = repo = hub.Repo({"main": {f"{split}.csv": b"a\n" for split in ("train", "test")}})
+    files = fetch("some/data", repo.commit("main")).files
+    files["train"][0].unlink()  # the last one that is fetched
+    hub.forget()
+    assert fetch("some/data", repo.commit("main")).files == files
+
+
 def test_a_revision_that_is_not_there_is_said(full_hub: hub.FakeHub) -> None:
     error = refused("knkarthick/samsum", "v9")
     assert error.code == "no-revision"
@@ -198,8 +216,8 @@ def test_a_split_that_the_cache_lacks_is_said(full_hub: hub.FakeHub, monkeypatch
     load(SAMSUM)
     with offline(monkeypatch):
         error = refused("knkarthick/samsum", splits=("test",))
-    assert error.code == "no-split"
-    assert "it holds: train.csv" in error.what
+    assert error.code == "hub-unreachable"
+    assert error.what.endswith("the cache has no whole split test; it has: train.csv")
 
 
 @pytest.mark.parametrize("layout", ["data/train-{i:05d}-of-00003.parquet", "default/train/{i:04d}.parquet"])
@@ -213,7 +231,7 @@ def test_some_of_the_shards_in_the_cache_are_none(
     with offline(monkeypatch):
         error = refused("some/e2e")
     assert error.code == "hub-unreachable"
-    assert "the cache has no whole train of some/e2e at " in error.what
+    assert "the cache has no whole split train; it has: " in error.what
 
 
 def test_a_cache_that_other_tools_filled_serves(full_hub: hub.FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +262,7 @@ def test_a_refused_connection_is_said_at_once(
         "hub-unreachable", "127.0.0.1:1 cannot be reached (ConnectError); some/data is not in the cache",
     )  # fmt: skip
     assert error.tries == (
-        "hf download some/data --repo-type dataset --local-dir FOLDER   (where the hub is), then --dataset FOLDER",
+        "hf download some/data --repo-type dataset --local-dir FOLDER   (elsewhere), then --dataset FOLDER",
     )
 
 

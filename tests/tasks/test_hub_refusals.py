@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
-from official_hub import load, refused, within
+from official_hub import load, offline, refused, within
 
 import hub
 from lorascope.errors import DataError
@@ -21,12 +21,15 @@ E2E, SAMSUM = TASKS["e2e_nlg"], TASKS["samsum"]
 # What the hub says no to
 
 
-def test_a_data_set_that_is_not_there_is_said(full_hub: hub.FakeHub) -> None:
+def test_a_data_set_that_is_not_there_is_said(full_hub: hub.FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     error = refused("nobody/nothing", tries=("--data_dir FOLDER",))
     assert error.code == "no-dataset"
     assert "has no data set 'nobody/nothing' (or it is private)" in error.what
     assert error.tries == ("hf auth login   (if it is private)", "--data_dir FOLDER")
     assert refused("a b/c").code == "no-dataset"  # a name that none can have
+    with offline(monkeypatch):
+        for revision in (None, "v1", "0" * 40):
+            assert refused("a b/c", revision).code == "hub-unreachable"
 
 
 @pytest.mark.parametrize("what", ["info", "files"])

@@ -66,7 +66,7 @@ def records(path: Path, *, unread: Collection[str] = ()) -> Iterator[Record]:
     kind = suffix(path.name)
     if kind is None:
         raise DataError(
-            "no-reader", f"{path} is none of the files that are read: {', '.join(READERS)}", "save it as .jsonl or .csv"
+            "bad-file", f"{path} is none of the files that are read: {', '.join(READERS)}", "save it as .jsonl or .csv"
         )
     return parquet_records(path, unread=unread) if kind == ".parquet" else READERS[kind](path)
 

@@ -29,7 +29,6 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils.tqdm import tqdm
 
 from lorascope import hub
@@ -87,30 +86,32 @@ def fetch(
         return _fetch(repo, revision, splits)
     except DataError as error:
         if error.code == "hub-unreachable" and not tries:
-            tries = (
-                f"hf download {repo} --repo-type dataset --local-dir FOLDER   (where the hub is), then --dataset FOLDER",
-            )
+            tries = (f"hf download {repo} --repo-type dataset --local-dir FOLDER   (elsewhere), then --dataset FOLDER",)
         raise DataError(error.code, error.what, *error.tries, *tries) from None
 
 
 def _fetch(repo: str, revision: str | None, splits: Collection[str] | None) -> HubFiles:
-    if revision is not None and _COMMIT.fullmatch(revision) and (held := _cached(repo, revision)) is not None:
-        paths = _in_cache(repo, held, _chosen(repo, held, splits))
-        if paths is not None:  # a commit never changes: nothing to ask
-            return HubFiles(repo=repo, revision=revision, files=paths, notes=())
+    if splits is not None and revision is not None and _COMMIT.fullmatch(revision):
+        held = _held(repo, revision, splits)
+        if held is not None:  # a commit never changes: nothing to ask
+            return HubFiles(repo=repo, revision=revision, files=held, notes=())
     listing = _resolve(constants.ENDPOINT, constants.HF_HUB_CACHE, constants.HF_HUB_OFFLINE, repo, revision)
+    if listing.away is not None:
+        held = _held(repo, listing.commit, splits)
+        if held is None:
+            wanted = " and ".join(splits or ("train",))
+            has = ", ".join(listing.names[:6]) + (" and more" if len(listing.names) > 6 else "")
+            what = f"of {repo} at {listing.commit} the cache has no whole split {wanted}; it has: {has}"
+            raise _unreachable(listing.away, what)
+        note = f"{listing.away}; {repo} is taken from the cache, commit {listing.commit}"
+        return HubFiles(repo=repo, revision=listing.commit, files=held, notes=(note,))
     chosen = _chosen(repo, listing, splits)
-    paths = _in_cache(repo, listing, chosen)
-    if paths is None and listing.away is not None:
-        raise _unreachable(listing.away, f"the cache has no whole {' and '.join(chosen)} of {repo} at {listing.commit}")
-    if paths is None:
-        names = [name for files in chosen.values() for name in files]
+    paths = _paths(repo, listing.commit, chosen)
+    names = [name for files in chosen.values() for name in files]
+    if not all(path.is_file() for files in paths.values() for path in files):
         _download(repo, listing.commit, names)
-        paths = {split: tuple(_path(repo, listing.commit, name) for name in files) for split, files in chosen.items()}
-    if listing.away is None:
-        _remember(repo, listing)
-    away = () if listing.away is None else (f"{listing.away}; {repo} is taken from the cache, commit {listing.commit}",)
-    return HubFiles(repo=repo, revision=listing.commit, files=paths, notes=away)
+    _remember(repo, listing)
+    return HubFiles(repo=repo, revision=listing.commit, files=paths, notes=())
 
 
 def _chosen(repo: str, listing: Listing, splits: Collection[str] | None) -> dict[str, tuple[str, ...]]:
@@ -164,20 +165,20 @@ def _resolve(endpoint: str, cache_dir: str, off: bool, repo: str, revision: str 
         if answer is None:
             continue
         seen.append(answer)
-        if by_split_or_one(answer.names):
+        if _has_data(answer.names):
             return answer
     if away is not None:
         raise _unreachable(away, f"{repo}{f' at {revision}' if revision else ''} is not in the cache")
     there = seen[0]
     if not _has_script(there.names):
-        return there  # by_split says what it lacks
+        return there  # `_chosen` says what it lacks
     what = f"{repo} at {there.commit} is a Python script, which is not run, and holds no data files"
     if revision is not None:
         raise DataError("script-only", what, f"--data_revision {PARQUET}   (the hub's copy in Parquet)")
     raise DataError("script-only", f"{what}; the hub has no copy of it in Parquet")
 
 
-def by_split_or_one(names: Collection[str]) -> bool:
+def _has_data(names: Collection[str]) -> bool:
     """Whether files can be chosen among the names, or too many could be."""
     try:
         return bool(by_split(names) or _only_file(names))
@@ -214,7 +215,7 @@ def _cached(repo: str, branch: str, *, away: str | None = None) -> Listing | Non
         return None
     try:
         names = [file.path for file in get_cached_repo_tree(repo, repo_type="dataset", revision=commit)]
-    except CachedRepoTreeNotFoundError:
+    except (CachedRepoTreeNotFoundError, HFValidationError):
         snapshot = folder / "snapshots" / commit
         names = sorted(path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*") if path.is_file())
     return Listing(branch=branch, commit=commit, names=tuple(names), away=away) if names else None
@@ -223,20 +224,31 @@ def _cached(repo: str, branch: str, *, away: str | None = None) -> Listing | Non
 # ---- files ----------------------------------------------------------------------------------------------------------
 
 
-def _in_cache(repo: str, listing: Listing, chosen: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[Path, ...]] | None:
-    """The files where the cache has every one of them, else None."""
-    paths = {split: tuple(_path(repo, listing.commit, name) for name in names) for split, names in chosen.items()}
-    there = all(path.is_file() for files in paths.values() for path in files)
-    return paths if there and all(map(whole, chosen.values())) else None
-
-
 def cache_folder(repo: str) -> Path:
     """Where the cache has everything of a data set."""
-    return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type="dataset")
+    return Path(constants.HF_HUB_CACHE) / f"datasets--{repo.replace('/', '--')}"
 
 
-def _path(repo: str, commit: str, name: str) -> Path:
-    return cache_folder(repo) / "snapshots" / commit / name
+def _paths(repo: str, commit: str, chosen: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[Path, ...]]:
+    snapshot = cache_folder(repo) / "snapshots" / commit
+    return {split: tuple(snapshot / name for name in names) for split, names in chosen.items()}
+
+
+def _held(repo: str, commit: str, splits: Collection[str] | None) -> dict[str, tuple[Path, ...]] | None:
+    """The files of the splits where the cache has them all at that commit, else None.
+
+    Without `splits`, the training files say that all are there, since `_download` fetches them last.
+    """
+    listing = _cached(repo, commit)
+    if listing is None:
+        return None
+    try:
+        chosen = by_split(listing.names, splits) or ({} if splits else _only_file(listing.names))
+    except DataError:
+        return None
+    paths = _paths(repo, commit, chosen)
+    there = all(path.is_file() for files in paths.values() for path in files) and all(map(whole, chosen.values()))
+    return paths if there and all(split in chosen for split in splits or ("train",)) else None
 
 
 def _remember(repo: str, listing: Listing) -> None:
@@ -245,8 +257,9 @@ def _remember(repo: str, listing: Listing) -> None:
         return
     ref = cache_folder(repo) / "refs" / listing.branch
     try:
-        ref.parent.mkdir(parents=True, exist_ok=True)
-        ref.write_text(listing.commit)
+        if not ref.is_file() or ref.read_text() != listing.commit:
+            ref.parent.mkdir(parents=True, exist_ok=True)
+            ref.write_text(listing.commit)
     except OSError:
         return  # a cache that others filled may be read-only
 
@@ -259,7 +272,8 @@ def _download(repo: str, commit: str, names: Sequence[str]) -> None:
 
     The last file comes first: shards are numbered, so that of a download that was broken off the gap shows.
     """
-    missing = [name for name in reversed(names) if not _path(repo, commit, name).is_file()]
+    snapshot = cache_folder(repo) / "snapshots" / commit
+    missing = [name for name in reversed(names) if not (snapshot / name).is_file()]
     _knock(repo, commit, missing[0])
     moved = _Clock()
     failed: list[tuple[str, Exception]] = []
