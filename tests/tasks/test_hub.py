@@ -256,7 +256,7 @@ def test_a_refused_connection_is_said_at_once(
     fake_hub: hub.FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.point_to("http://127.0.0.1:1", tmp_path / "other", monkeypatch)
-    with within(2):
+    with within(5):
         error = refused("some/data")
     assert (error.code, error.what) == (
         "hub-unreachable", "127.0.0.1:1 cannot be reached (ConnectError); some/data is not in the cache",
@@ -273,9 +273,9 @@ def test_a_hub_that_never_answers_is_given_up(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         hub.point_to(f"http://127.0.0.1:{silent.getsockname()[1]}", tmp_path / "hf", monkeypatch)
         monkeypatch.setattr("lorascope.hub.TIMEOUT", 0.5)
-        with within(2):
+        with within(5):
             assert load(SAMSUM).rows == first.rows
-        with within(1.5):
+        with within(5):
             error = refused("some/data")
     assert error.code == "hub-unreachable"
     assert "did not answer in 0.5 s" in error.what or "cannot be reached (ReadTimeout)" in error.what

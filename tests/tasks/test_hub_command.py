@@ -57,7 +57,7 @@ def test_a_hub_that_never_answers_ends_check_with_what_works(
         code, _, err = typed("check", "--dataset", "samsum")
         seconds = time.perf_counter() - start
     assert code == 2
-    assert seconds < 8
+    assert seconds < 10
     assert err.count("[hub-unreachable]") == 1
     assert "knkarthick/samsum is not in the cache" in err
     assert "--data_dir FOLDER   (with train.json, val.json, test.json)" in err

@@ -35,7 +35,7 @@ def test_a_data_set_that_is_not_there_is_said(full_hub: hub.FakeHub, monkeypatch
 @pytest.mark.parametrize("what", ["info", "files"])
 def test_a_gated_one_says_how_to_log_in(what: str, full_hub: hub.FakeHub) -> None:
     full_hub.repos["knkarthick/samsum"].gated = what
-    with within(2), pytest.raises(DataError, match="knkarthick/samsum is gated") as caught:
+    with within(5), pytest.raises(DataError, match="knkarthick/samsum is gated") as caught:
         load(SAMSUM)
     assert caught.value.code == "gated-data"
     assert "hf auth login" in caught.value.tries
@@ -101,7 +101,7 @@ def test_a_chunk_store_that_is_silent_is_given_up(full_hub: hub.FakeHub, monkeyp
     with socket.create_server(("127.0.0.1", 0)) as silent:
         full_hub.repos["knkarthick/samsum"].xet = f"http://127.0.0.1:{silent.getsockname()[1]}"
         monkeypatch.setattr(tasks_hub, "STALL", 1.0)
-        with within(4), pytest.raises(DataError, match="chunk store sends nothing for 1 s") as caught:
+        with within(10), pytest.raises(DataError, match="chunk store sends nothing for 1 s") as caught:
             load(SAMSUM)
     assert caught.value.tries[0].startswith("HF_HUB_DISABLE_XET=1 ")
 
