@@ -33,8 +33,8 @@ from lorascope.config.settings import settings
 FOR_USERS = {"README.md": README, "GUIDE.md": GUIDE}
 
 # What is named without being ours, or without being there yet.
-FOREIGN_FLAGS = {"--multi_gpu", "--num_processes", "--cpu", "--use_fsdp", "--fsdp_version", "--index_url"}
-NOT_YET = {"--budget", "--allocation", "--require", "--prompt_column"}
+FOREIGN_FLAGS = {"--multi_gpu", "--num_processes", "--cpu", "--use_fsdp", "--fsdp_version", "--index_url", "--repo_type"}
+NOT_YET = {"--budget", "--allocation", "--require"}
 
 
 # ---- links, files, form ----------------------------------------------------------------------------------------------

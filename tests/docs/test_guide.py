@@ -6,7 +6,7 @@ import ast
 import re
 
 import pytest
-from pages import GUIDE, README, SOURCE, blocks, in_ticks, rows
+from pages import GUIDE, README, ROOT, SOURCE, blocks, in_ticks, rows
 
 from lorascope.config.experiment import TARGET_MODULES
 from lorascope.config.phases import STRATEGIES
@@ -37,6 +37,10 @@ def test_the_guide_knows_each_task(task):
         assert all(f"`{name}`" in files[1] or "tables" in name for name in names)
     assert files[2] == ", ".join(f"{count:,}" for count in task.official_counts.values())
     assert lengths[1:] == [str(task.max_length), str(task.max_new_tokens)]
+
+
+def test_the_guide_shows_the_fifth_task_as_it_is_tested():
+    assert (ROOT / "examples" / "boolq.py").read_text(encoding="utf-8").strip() in "\n".join(blocks(GUIDE, "python"))
 
 
 def test_the_guide_knows_the_targets_and_what_they_cost_in_tinyllama():
@@ -77,6 +81,7 @@ def test_every_error_code_has_a_row_and_every_row_a_code():
         "unknown-preset",
         "unknown-task",
         "unknown-list",
+        "unknown-metric",
         "no-tokenizer",
         "remote-code",
         "model-load",
