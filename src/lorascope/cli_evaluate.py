@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lorascope import __version__
 from lorascope.cli_split import Given
@@ -15,6 +15,9 @@ from lorascope.errors import ConfigError, RunError
 from lorascope.report.terminal import Console, short
 from lorascope.runs import rundir
 from lorascope.tasks import OWN_SETTINGS, TASKS, find_task, glance
+
+if TYPE_CHECKING:
+    from lorascope.tasks.custom import Glance
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ def evaluate(given: Given, console: Console) -> Any:
     split = given.get("split", seen.evaluation_split)
     console.note(f"lorascope {__version__}  evaluate {judged.name} | {config.data.dataset} {split or 'test'}")
     if given.get("plan"):
-        return _plan(given, judged, seen.title, split or "test", console)
+        return _plan(given, judged, seen, split or "test", console)
     evaluation = _score(judged, split, console) if judged.predictions else _generate(judged, split, console)
     console.table(
         ["metric", "value", "95 % interval", "unit"],
@@ -108,15 +111,18 @@ def _judged(given: Given) -> Judged:
     return Judged(resolved, adapter, predictions, None if predictions else base)
 
 
-def _plan(given: Given, judged: Judged, title: str, split: str, console: Console) -> dict[str, Any]:
+def _plan(given: Given, judged: Judged, seen: Glance, split: str, console: Console) -> dict[str, Any]:
     config = judged.resolved.config
     settings = config.evaluation
     how = "greedy" if settings.temperature is None else f"sampled at temperature {settings.temperature:g}"
+    answers = f"{how}, {settings.eval_batch_size} prompts together"
+    if seen.first is not None and seen.first.is_text:
+        answers = "none: plain text is judged by the loss alone"
     lines = {
         "judged": judged.name,
-        "task": f"{title}, split {split}" + (f", files in {config.data.data_dir}" if config.data.data_dir else ""),
+        "task": f"{seen.title}, split {split}" + (f", files in {config.data.data_dir}" if config.data.data_dir else ""),
         "examples": f"{_count(judged):,}" if _count(judged) else "all of the split",
-        "answers": "as in the file" if judged.predictions else f"{how}, {settings.eval_batch_size} prompts together",
+        "answers": "as in the file" if judged.predictions else answers,
         "output": given.get("output", "the screen alone"),
     }
     console.out(*(f"  {name:<9} {text}" for name, text in lines.items()))

@@ -20,7 +20,7 @@ from lorascope.evaluation.generate import base_of, explained_out_of_memory, in_e
 from lorascope.evaluation.metrics.base import Array, Tally
 from lorascope.tasks.base import Example
 from lorascope.training.batching import IGNORED, collate
-from lorascope.training.encoding import Encoded, is_text
+from lorascope.training.encoding import Encoded
 from lorascope.training.rows import lengths
 
 
@@ -84,7 +84,7 @@ TEXT = "every token of the text but the first, with its end of sequence"
 
 def loss_rule(example: Example) -> str:
     """What the answer loss of such examples is taken on, for the record."""
-    return TURNS if example.messages else TEXT if is_text(example) else ANSWER
+    return TURNS if example.messages else TEXT if example.is_text else ANSWER
 
 
 def answer_loss_tally(nats: Array, tokens: NDArray[np.int64], *, rule: str = ANSWER, **settings: Any) -> Tally:

@@ -80,7 +80,7 @@ def plan(resolved: Resolved, console: Console, *, example: bool = True) -> dict[
 
 
 def _answers(temperature: float | None, first: Example | None) -> str:
-    if first is not None and not first.prompt and not first.messages:
+    if first is not None and first.is_text:
         return "by the loss alone"
     return "greedy" if temperature is None else f"sampled at temperature {temperature:g}"
 

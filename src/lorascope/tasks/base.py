@@ -68,6 +68,11 @@ class Example:
     meta: Mapping[str, Any] = field(default_factory=dict)
     """What a metric needs besides text (WikiSQL: table and sql dict)."""
 
+    @property
+    def is_text(self) -> bool:
+        """Whether it is a plain text: nothing is asked, all of it is learnt."""
+        return not self.prompt and not self.messages
+
 
 @dataclass(frozen=True, kw_only=True)
 class HubSource:

@@ -48,11 +48,6 @@ class Encoded:
         return ((0, len(self.input_ids)),) if loss_on == "all" else self.answers
 
 
-def is_text(example: Example) -> bool:
-    """Whether it is a plain text: nothing is asked, all of it is learnt."""
-    return not example.prompt and not example.messages
-
-
 def encode(
     examples: Sequence[Example],
     tokenizer: PreTrainedTokenizerBase,
@@ -153,14 +148,14 @@ def _text_between(ids: list[int], start: int, end: int, tokenizer: PreTrainedTok
 
 def _by_kind(examples: Sequence[Example]) -> Iterator[list[Example]]:
     """Runs of examples of one kind; data of one source have one."""
-    return (list(alike) for _, alike in groupby(examples, key=lambda e: (bool(e.messages), is_text(e))))
+    return (list(alike) for _, alike in groupby(examples, key=lambda e: (bool(e.messages), e.is_text)))
 
 
 def _encode_alike(
     examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> list[Encoded | None]:
     """Examples of one kind, encoded; None for each whose answer alone does not fit."""
-    if is_text(examples[0]):
+    if examples[0].is_text:
         texts = encode_prompts([example.target for example in examples], tokenizer)
         return [
             _text(example.id, [*ids, tokenizer.eos_token_id], max_length)

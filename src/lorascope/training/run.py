@@ -29,7 +29,7 @@ from lorascope.tasks.base import Example, Task
 from lorascope.training.batching import collate, refuse_too_few
 from lorascope.training.cache import Screen, tokenise
 from lorascope.training.chats import template_notes
-from lorascope.training.encoding import Encoded, is_text
+from lorascope.training.encoding import Encoded
 from lorascope.training.rows import cut_tokens
 from lorascope.training.stopping import RunFlow
 from lorascope.training.switching import phased
@@ -98,7 +98,7 @@ def prepare(
         validation=held_out,
         max_length=max_length,
         left_out=(*left_out, *left_out_too),
-        kind="chats" if chats else "texts" if is_text(train[0]) else "prompts",
+        kind="chats" if chats else "texts" if train[0].is_text else "prompts",
         notes=template_notes(base.tokenizer) if chats else (),
     )
 
