@@ -56,7 +56,15 @@ def test_long_lines_are_broken_and_nothing_is_lost():
     assert all(sum(len(text) for text, _ in line) <= WIDTH for line in lines)
     assert "".join(text for line in lines for text, _ in line) == "a" * 100 + "b" * 200 + "c" * WIDTH
     assert "".join(text for line in lines for text, with_loss in line if with_loss) == "b" * 200 + "c" * WIDTH
-    assert len(lines) == 5
+    assert len(lines) == 6
+
+
+def test_lines_are_broken_between_words():
+    text = " ".join(f"word{i}" for i in range(30))
+    lines = example_lines([("<s>", False), (text, True)])
+    assert [line[0][0].split()[0] for line in lines] == ["<s>", "word11", "word21"]
+    assert "".join(part for line in lines for part, _ in line) == f"<s>{text}"
+    assert all(len(part) <= WIDTH for line in lines for part, _ in line)
 
 
 def test_no_letter_moves_the_cursor_or_changes_the_colour():

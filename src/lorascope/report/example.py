@@ -36,12 +36,21 @@ def example_lines(pieces: Sequence[Piece], width: int = WIDTH) -> list[list[Piec
                 room = width
             rest = "".join(_visible(letter) for letter in part)
             while rest:
-                if not room:
+                end = _fitting(rest, room, width)
+                if end:
+                    lines[-1].append((rest[:end], with_loss))
+                rest, room = rest[end:], room - end
+                if rest:
                     lines.append([])
                     room = width
-                lines[-1].append((rest[:room], with_loss))
-                rest, room = rest[room:], max(0, room - len(rest))
     return lines
+
+
+def _fitting(text: str, room: int, width: int) -> int:
+    """Letters of a text that fit into the rest of a line: whole words, or a part of one that is longer than a line."""
+    if len(text) <= room:
+        return len(text)
+    return text.rfind(" ", 0, room) + 1 or (width if room == width else 0)
 
 
 def _visible(letter: str) -> str:
