@@ -21,22 +21,27 @@ from tempfile import TemporaryDirectory
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from corpus import KINDS, documents
+from corpus import KINDS, STAGES, documents
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 VOCABULARY = 2048
 TOKENIZER_DOCUMENTS = 30_000
-STEPS = 2400
+STEPS = 3500
+STAGE_ENDS = (1000, 1350, 1800, 3000, STEPS)
+"""Steps at which the corpus's stages end."""
+WORKERS = 2
 ROWS, LENGTH = 32, 256
 """Rows of a step over all processes, tokens of a row."""
-LONG_FROM, LONG_ROWS, LONG_LENGTH = 0.8, 16, 512
-"""From this share of the steps on, fewer and longer rows."""
+LONG_FROM, LONG_ROWS, LONG_LENGTH = 2700, 16, 512
+"""From this step on, fewer and longer rows."""
 MICRO_ROWS = 8
 """Rows that one process handles at once (half as many long ones)."""
 PEAK, WARM_UP = 4e-3, 60
-"""Learning rate at its highest, and the steps that lead there; cosine to a fiftieth afterwards."""
+"""Learning rate at its highest, and the steps that lead there; a cosine afterwards."""
+CYCLES = ((0, 0, 2400, 1.0), (1800, 1800, 3200, 0.5), (3000, 2900, STEPS, 0.4))
+"""Cosines: the step from which one holds, its own first and last step, its height as a share of PEAK."""
 HELD_OUT_TOKENS = 65_536
 """Tokens of each kind of document that the loss is stated on."""
 SAVE_EVERY = 100
@@ -47,19 +52,17 @@ def main() -> None:
     """Read the command line; train in two processes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", type=Path, default=ASSETS)
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     # Freed memory is kept: giving hundreds of megabytes back to the system in every step costs a tenth of the time.
     os.environ |= {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**32), "OMP_NUM_THREADS": "1"}
     with TemporaryDirectory() as meeting:
-        torch.multiprocessing.spawn(work, (arguments, f"{meeting}/store"), nprocs=arguments.workers)
+        torch.multiprocessing.spawn(work, (arguments, f"{meeting}/store"), nprocs=WORKERS)
 
 
 def work(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
     """What one of the processes does."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=arguments.workers)
+    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=WORKERS)
     folder: Path = arguments.output_dir
     state_file = folder.with_name(f"{folder.name}.state.pt")
     started = time.monotonic()
@@ -79,8 +82,8 @@ def work(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
             f"tokenizer {time.monotonic() - started:.0f} s; {sum(p.numel() for p in model.parameters()):,} parameters"
         )
     tokens = 0
-    for step in range(done, arguments.steps):
-        loss, count = train_step(model, optimizers, tokenizer, step, arguments.steps)
+    for step in range(done, STEPS):
+        loss, count = train_step(model, optimizers, tokenizer, step)
         tokens += count
         if rank == 0 and ((step + 1) % 25 == 0 or step < 3):
             spent = time.monotonic() - started
@@ -95,7 +98,7 @@ def work(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
     if rank == 0:
         save(model, tokenizer, folder)
         losses = {kind: held_out_loss(model, tokenizer, kind) for kind in KINDS}
-        text = readme(model, arguments.steps, seconds + time.monotonic() - started, losses)
+        text = readme(model, seconds + time.monotonic() - started, losses)
         (folder / "README.md").write_text(text, encoding="utf-8")
         print(text)
         state_file.unlink(missing_ok=True)
@@ -151,14 +154,14 @@ def train_step(
     optimizers: list[torch.optim.Optimizer],
     tokenizer: PreTrainedTokenizerFast,
     step: int,
-    steps: int,
 ) -> tuple[float, int]:
     """One update; returns this process's loss and the tokens of all."""
     rank, workers = dist.get_rank(), dist.get_world_size()
-    long = step >= LONG_FROM * steps
+    long = step >= LONG_FROM
     rows, length = (LONG_ROWS, LONG_LENGTH) if long else (ROWS, LENGTH)
     micro = MICRO_ROWS // 2 if long else MICRO_ROWS
-    mine = packed(documents(f"train {rank} {step}"), tokenizer, rows // workers, length)
+    stage = sum(step >= end for end in STAGE_ENDS)
+    mine = packed(documents(f"train {rank} {step}", stage=stage), tokenizer, rows // workers, length)
     pieces = mine.split(micro)
     total = 0.0
     for piece in pieces:
@@ -174,7 +177,7 @@ def train_step(
     for p in parameters:
         p.grad.copy_(flat[place : place + p.numel()].view_as(p))
         place += p.numel()
-    rate = PEAK * schedule(step, steps)
+    rate = PEAK * schedule(step)
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -183,12 +186,13 @@ def train_step(
     return total, rows * length
 
 
-def schedule(step: int, steps: int) -> float:
-    """Share of the peak: linear up, cosine down to 0.02."""
-    if step < WARM_UP:
-        return (step + 1) / WARM_UP
-    gone = torch.tensor((step - WARM_UP) / max(1, steps - WARM_UP))
-    return 0.02 + 0.98 * 0.5 * (1 + torch.cos(torch.pi * gone).item())
+def schedule(step: int) -> float:
+    """Share of the peak: in each cycle linear up, then down along a cosine to a fiftieth of its height."""
+    _, start, end, height = max(cycle for cycle in CYCLES if step >= cycle[0])
+    gone, length = step - start, end - start
+    if gone < WARM_UP:
+        return height * (gone + 1) / WARM_UP
+    return height * (0.02 + 0.49 * (1 + math.cos(math.pi * (gone - WARM_UP) / (length - WARM_UP))))
 
 
 def packed(texts: Iterator[tuple[str, str]], tokenizer: PreTrainedTokenizerFast, rows: int, length: int) -> Tensor:
@@ -264,27 +268,30 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
     model.float()
 
 
-def readme(model: LlamaForCausalLM, steps: int, seconds: float, losses: dict[str, float]) -> str:
+def readme(model: LlamaForCausalLM, seconds: float, losses: dict[str, float]) -> str:
     """What the folder says of itself."""
     config = model.config
-    long = steps - math.ceil(LONG_FROM * steps)
-    tokens = (steps - long) * ROWS * LENGTH + long * LONG_ROWS * LONG_LENGTH
-    rows = "\n".join(f"| {kind} | {KINDS[kind][1]:.0%} | {loss:.3f} |" for kind, loss in losses.items())
+    long = STEPS - LONG_FROM
+    tokens = (STEPS - long) * ROWS * LENGTH + long * LONG_ROWS * LONG_LENGTH
+    rows = "\n".join(
+        f"| {kind} | {' / '.join(f'{shares[i]:.0%}' for shares in STAGES)} | {loss:.3f} |"
+        for i, (kind, loss) in enumerate(losses.items())
+    )
     return f"""# The embedded model
 
-A Llama of {sum(p.numel() for p in model.parameters()):,} parameters: {config.num_hidden_layers} layers, hidden
-{config.hidden_size}, MLP {config.intermediate_size}, {config.num_attention_heads} heads, {config.num_key_value_heads}
-key/value heads (grouped), vocabulary {config.vocab_size:,} (byte-level BPE, digits single), embedding and head apart,
+A Llama of {sum(p.numel() for p in model.parameters()):,} parameters: {config.num_hidden_layers} layers, \
+hidden {config.hidden_size}, MLP {config.intermediate_size}, {config.num_attention_heads} heads, \
+{config.num_key_value_heads} key/value heads (grouped), vocabulary {config.vocab_size:,} (byte-level BPE, digits single), embedding and head apart,
 context {config.max_position_embeddings:,}, trained on rows of up to {LONG_LENGTH}. Weights in bfloat16.
 bos `<s>` 1, eos `</s>` 2, pad `<pad>` 0.
 
 Made by `python tools/pretrain_embedded.py` from generated text alone (`tools/corpus`) in {seconds / 60:.0f} minutes:
-{steps:,} steps, {tokens / 1e6:.1f} M tokens, each seen once. Its text holds none of the tasks' prompt layouts; its
+{STEPS:,} steps, {tokens / 1e6:.1f} M tokens, each seen once. Its text holds none of the tasks' prompt layouts; its
 words, and the clauses of its statements, are those of lorascope.tasks.builtin.
 
 Loss on held-out documents (another seed), nats per token; part of it is the grammar's own chance:
 
-| kind of document | share | loss |
+| kind of document | share in each stage | loss |
 |---|---|---|
 {rows}
 

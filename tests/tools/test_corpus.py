@@ -3,7 +3,7 @@ import sqlite3
 from itertools import islice
 
 import pytest
-from corpus import KINDS, documents, drills, statements, tables, talks
+from corpus import KINDS, STAGES, documents, drills, statements, tables, talks
 
 from lorascope.tasks.builtin import multi_nli, words
 from lorascope.tasks.builtin.statements import Fact, judge
@@ -27,10 +27,11 @@ def test_documents_of_a_kind_differ_and_fit_into_a_row(kind: str):
     assert all(text and text == text.strip() and "{" not in text and "|]" not in text for text in texts)
 
 
-def test_kinds_come_by_their_shares():
-    drawn = [kind for kind, _ in islice(documents("shares"), 2000)]
-    assert sum(share for _, share in KINDS.values()) == pytest.approx(1)
-    for kind, (_, share) in KINDS.items():
+@pytest.mark.parametrize("stage", range(len(STAGES)))
+def test_kinds_come_by_their_shares(stage: int):
+    drawn = [kind for kind, _ in islice(documents("shares", stage=stage), 2000)]
+    assert sum(STAGES[stage]) == pytest.approx(1)
+    for kind, share in zip(KINDS, STAGES[stage], strict=True):
         assert drawn.count(kind) / 2000 == pytest.approx(share, abs=0.04)
 
 
@@ -116,3 +117,21 @@ def test_a_list_is_copied_word_by_word():
         if text.startswith("List:"):
             first, again = text.removeprefix("List:\n").split("\nCopy:\n")
             assert first.endswith(again)
+
+
+def test_what_is_compared_is_the_same_exactly_if_it_is_said_to_be():
+    said = {"yes": True, "same": True, "true": True, "right": True, "no": False, "different": False, "false": False,
+            "wrong": False}  # fmt: skip
+    compared = 0
+    for line in "\n".join(some("comparisons", 100)).splitlines():
+        if " / " in line:
+            one, two, verdict = line.split(" / ")
+            assert (one == two) is said[verdict.lower()]
+            compared += 1
+    assert compared > 50
+
+
+def test_a_simple_claim_differs_in_a_word_at_most():
+    assert statements._near("{whose} hat is red", "{whose} hat is blue")
+    assert statements._near("{whose} hat is red", "{whose} hat is red")
+    assert not statements._near("{whose} hat is red", "the colour of {whose} hat is red")

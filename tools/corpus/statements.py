@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from corpus.wording import called, capital, sentence
 from lorascope.tasks.builtin import words
-from lorascope.tasks.builtin.statements import REASONING, Fact, judge
+from lorascope.tasks.builtin.statements import REASONING, Fact, any_value, judge
 from lorascope.tasks.builtin.words import Person
 
 Known = list[tuple[Person, Fact]]
@@ -70,12 +70,45 @@ def document(rng: random.Random) -> str:
     for _ in range(rng.randint(3, 6)):
         label = rng.choice(ORDER)
         if sorted_out[label]:
-            person, claim = sorted_out[label].pop()
-            clause = say(person, claim)
-            reason, verdict = _reason(claim, known), verdicts[ORDER.index(label)]
-            told = explained.format(v=verdict, r=reason, R=capital(reason), w=verdict.lower())
-            lines.append(form.format(c=clause, C=capital(clause), v=told))
+            lines.append(_claim(sorted_out[label].pop(), label, known, form, verdicts, explained))
     return ("\n\n" if "\n\n" in form else "\n").join((text, *lines))
+
+
+def simple(rng: random.Random) -> str:
+    """One to three facts, and claims that differ from one of them in a word at most, or in the person."""
+    cast = rng.sample(words.PEOPLE, 2)
+    abouts = [any_value(rng) for _ in range(rng.choice((1, 1, 2)))]
+    known: Known = []
+    for person in cast[: rng.choice((1, 2, 2))]:
+        for about in abouts[: rng.choice((1, 2))]:
+            known.append((person, rng.choice(about(person, person))))
+    facts = [fact for _, fact in known]
+    sorted_out: dict[str, Known] = {label: [] for label in ORDER}
+    for person in cast:
+        for fact in (fact for about in abouts for fact in about(person, person)):
+            if any(_near(fact.clause, other.clause) for other in facts):
+                sorted_out[judge(facts, fact)].append((person, fact))
+    form, verdicts, explained = rng.choice(FORMS), VERDICTS[0 if rng.random() < 0.5 else 1], rng.choice(EXPLAINED)
+    lines = []
+    for label in rng.choices(ORDER, k=rng.randint(2, 5)):
+        if sorted_out[label]:
+            lines.append(_claim(rng.choice(sorted_out[label]), label, known, form, verdicts, explained))
+    return ("\n\n" if "\n\n" in form else "\n").join((tell(rng, known), *lines))
+
+
+def _near(one: str, two: str) -> bool:
+    """Do two clauses differ in a word at most?"""
+    a, b = one.split(), two.split()
+    return len(a) == len(b) and sum(x != y for x, y in zip(a, b, strict=True)) <= 1
+
+
+def _claim(
+    claim: tuple[Person, Fact], label: str, known: Known, form: str, verdicts: Sequence[str], explained: str
+) -> str:
+    """A claim with its verdict, and perhaps the reason."""
+    clause, reason, verdict = say(*claim), _reason(claim[1], known), verdicts[ORDER.index(label)]
+    told = explained.format(v=verdict, r=reason, R=capital(reason), w=verdict.lower())
+    return form.format(c=clause, C=capital(clause), v=told)
 
 
 def say(person: Person, fact: Fact, *, pronoun: bool = False) -> str:
