@@ -25,6 +25,7 @@ from lorascope.models.adapters import select, wrap
 from lorascope.models.base import BaseModel
 from lorascope.models.modules import find_modules
 from lorascope.runs import rundir
+from lorascope.training.batching import collate
 from lorascope.training.phases import Phase
 from lorascope.training.run import Prepared, build_trainer
 from lorascope.training.switchable import check_switching
@@ -97,7 +98,8 @@ def test_a_trained_embedding_is_not_cut_off(tmp_path):
 def test_in_trls_sfttrainer_with_its_own_checkpointing_it_is_the_same(tmp_path):
     model, watch = lora_toy(), Watch()
     count = CountForwards(model)
-    data = Dataset.from_list([{"input_ids": row.input_ids, "labels": row.labels("answer")} for row in rows()])
+    batches = [collate([row], 0, "answer") for row in rows()]
+    data = Dataset.from_list([{key: batch[key][0].tolist() for key in ("input_ids", "labels")} for batch in batches])
     SFTTrainer(
         model=model,
         args=SFTConfig(
