@@ -281,7 +281,8 @@ def readme(model: LlamaForCausalLM, seconds: float, losses: dict[str, float]) ->
 
 A Llama of {sum(p.numel() for p in model.parameters()):,} parameters: {config.num_hidden_layers} layers, \
 hidden {config.hidden_size}, MLP {config.intermediate_size}, {config.num_attention_heads} heads, \
-{config.num_key_value_heads} key/value heads (grouped), vocabulary {config.vocab_size:,} (byte-level BPE, digits single), embedding and head apart,
+{config.num_key_value_heads} key/value heads (grouped), vocabulary {config.vocab_size:,} (byte-level BPE, digits \
+single), embedding and head apart,
 context {config.max_position_embeddings:,}, trained on rows of up to {LONG_LENGTH}. Weights in bfloat16.
 bos `<s>` 1, eos `</s>` 2, pad `<pad>` 0.
 
