@@ -72,7 +72,7 @@ OWN_SETTINGS = ("prompt_column", "target_column", "prompt_template")
 
 def _registered(data: DataConfig) -> Task | None:
     """The task of that name or hub id, or None."""
-    task = registry.find(TASKS, data.dataset, "task", group=ENTRY_POINTS, accept=_accept) or _by_hub_id(data.dataset)
+    task = registry.find(TASKS, data.dataset, "task", group=ENTRY_POINTS, accept=_accept) or _unlisted(data.dataset)
     if task is None:
         return None
     for name in OWN_SETTINGS:
@@ -86,7 +86,12 @@ def _registered(data: DataConfig) -> Task | None:
     return task
 
 
-def _by_hub_id(name: str) -> Task | None:
+def _unlisted(name: str) -> Task | None:
+    """The task of a hub id, or one of the controlled pair, which is there to test hypotheses and not to be listed."""
+    if name.startswith("builtin_"):
+        from lorascope.tasks.builtin import controlled_pair as pair
+
+        return {task.name: task for task in (pair.FAR_COPY, pair.LOCAL_MAP)}.get(name)
     known = [*TASKS.values(), e2e_nlg.CLEANED]
     return next((task for task in known if task.hub is not None and task.hub.repo == name), None)
 

@@ -8,9 +8,11 @@ import pytest
 
 from lorascope.config.experiment import DataConfig
 from lorascope.evaluation.metrics import METRICS
+from lorascope.tasks import find_task
 from lorascope.tasks.builtin import controlled_pair as pair
 from lorascope.tasks.builtin.controlled_pair import FAR_COPY, KINDS, LOCAL_MAP, SIZES, WORDS
 from lorascope.tasks.sources import load_rows
+from lorascope.tasks.split import load_training
 
 SPLITS = tuple(SIZES)
 
@@ -130,3 +132,11 @@ def test_the_tasks_need_no_files(task, kind, both):
     loaded = load_rows(task, DataConfig(dataset=task.name), "validation")
     assert (loaded.source, loaded.files) == ("builtin", ())
     assert task.to_examples(loaded.rows) == both["validation"][KINDS.index(kind)]
+
+
+def test_the_pair_is_found_by_name_and_loads_without_a_flag():
+    for kind in KINDS:
+        data = DataConfig(dataset=f"builtin_{kind}", num_samples=0)
+        training = load_training(find_task(data), data)
+        assert len(training.train) + len(training.validation) == SIZES["train"]
+        assert training.provenance["source"] == "builtin"
