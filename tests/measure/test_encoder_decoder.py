@@ -15,6 +15,7 @@ from transformers import (
 )
 
 from lorascope import GradientNormCallback
+from lorascope.errors import ModelError
 
 T5 = T5Config(
     vocab_size=50, d_model=16, d_kv=4, d_ff=32, num_layers=2, num_heads=4, decoder_start_token_id=0, dropout_rate=0.0
@@ -35,17 +36,23 @@ def adapted(kind):
     return get_peft_model(model, lora)
 
 
-@pytest.mark.parametrize("kind", ["t5", "bart"])
-def test_the_callback_measures_both_stacks_and_what_is_between(kind, tmp_path):
+def trainer(kind, folder, callbacks, batch=4, accumulation=1):
+    """One step on four rows."""
     torch.manual_seed(1)
     ids, labels = torch.randint(5, 50, (4, 8)), torch.randint(5, 50, (4, 3))
-    callback = GradientNormCallback()
     arguments = Seq2SeqTrainingArguments(
-        tmp_path, max_steps=1, per_device_train_batch_size=4, report_to="none", use_cpu=True, disable_tqdm=True,
-        save_strategy="no",
+        folder, max_steps=1, per_device_train_batch_size=batch, gradient_accumulation_steps=accumulation,
+        report_to="none", use_cpu=True, disable_tqdm=True, save_strategy="no", logging_steps=1, max_grad_norm=1e9,
     )  # fmt: skip
     rows = [{"input_ids": a, "labels": b} for a, b in zip(ids, labels, strict=True)]
-    Seq2SeqTrainer(model=adapted(kind), args=arguments, train_dataset=rows, callbacks=[callback]).train()
+    return Seq2SeqTrainer(model=adapted(kind), args=arguments, train_dataset=rows, callbacks=callbacks), ids, labels
+
+
+@pytest.mark.parametrize("kind", ["t5", "bart"])
+def test_the_callback_measures_both_stacks_and_what_is_between(kind, tmp_path):
+    callback = GradientNormCallback()
+    ours, ids, labels = trainer(kind, tmp_path, [callback])
+    ours.train()
 
     model = adapted(kind)
     model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss.backward()
@@ -57,3 +64,15 @@ def test_the_callback_measures_both_stacks_and_what_is_between(kind, tmp_path):
     (measured,) = callback.log.group_norms().to_dict("records")
     assert measured["attention"] == pytest.approx(squares["attention"] ** 0.5, rel=1e-5)
     assert measured["mlp"] == pytest.approx(squares["mlp"] ** 0.5, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["t5", "bart"])
+def test_accumulation_is_refused_since_trainer_gets_it_wrong(kind, tmp_path):
+    norms = []
+    for batch, accumulation in ((4, 1), (2, 2), (1, 4)):
+        plain, _, _ = trainer(kind, tmp_path, [], batch, accumulation)
+        plain.train()
+        norms.append(next(entry["grad_norm"] for entry in plain.state.log_history if "grad_norm" in entry))
+    assert norms[1:] == pytest.approx([2 * norms[0], 4 * norms[0]], rel=1e-4)  # all three should be the same
+    with pytest.raises(ModelError, match=r"accumulation.*encoder-decoder.*2 times too large"):
+        trainer(kind, tmp_path, [GradientNormCallback()], 2, 2)[0].train()

@@ -54,12 +54,21 @@ def check_loss(model: nn.Module, accumulation: int) -> None:
 
     A model whose forward takes no loss arguments cannot divide by the tokens of all micro-batches. Trainer then
     averages the means of the micro-batches, so that a token weighs the more the fewer there are in its micro-batch.
+    T5 and BART take loss arguments and ignore them: Trainer counts on the division, and adds the means up.
     """
-    if accumulation > 1 and not accepts_loss_kwargs(model):
+    bare = unwrap_peft_model(model)
+    why = None
+    if not accepts_loss_kwargs(model):
+        why = f"takes no loss arguments, so its gradient over {accumulation} micro-batches is not the whole batch's"
+    elif getattr(getattr(bare, "config", None), "is_encoder_decoder", False):
+        why = (
+            f"is an encoder-decoder; they ignore the loss arguments, as T5 and BART do, so that the gradient over "
+            f"{accumulation} micro-batches is {accumulation} times too large"
+        )
+    if accumulation > 1 and why:
         raise ModelError(
             "accumulation",
-            f"{type(unwrap_peft_model(model)).__name__} takes no loss arguments, so its gradient over {accumulation} "
-            "micro-batches is not that of the whole batch",
+            f"{type(bare).__name__} {why}",
             "gradient_accumulation_steps=1   (--grad_accum 1 --batch_size ROWS)",
         )
 

@@ -134,7 +134,7 @@ def _refuse_unfit(settings: PreTrainedConfig, model_id: str) -> None:
             f"{model_id} is an encoder-decoder ({kind}): it reads prompt and answer in two stacks of layers, and a run "
             "compares the layers of one",
             "--model, a causal language model such as Llama, Qwen, Gemma, GPT-2",
-            "GradientNormCallback in a Seq2SeqTrainer of your own: it measures both stacks (GUIDE, section 13)",
+            "GradientNormCallback in a Seq2SeqTrainer of your own: it measures both stacks",
         )
     auto_map = getattr(settings, "auto_map", None) or {}
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and "AutoModelForCausalLM" not in auto_map:
