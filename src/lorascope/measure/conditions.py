@@ -59,7 +59,9 @@ def check_loss(model: nn.Module, accumulation: int) -> None:
     bare = unwrap_peft_model(model)
     why = None
     if not accepts_loss_kwargs(model):
-        why = f"takes no loss arguments, so its gradient over {accumulation} micro-batches is not the whole batch's"
+        why = (
+            f"takes no loss arguments, so its gradient over {accumulation} micro-batches is not that of the whole batch"
+        )
     elif getattr(getattr(bare, "config", None), "is_encoder_decoder", False):
         why = (
             f"is an encoder-decoder; they ignore the loss arguments, as T5 and BART do, so that the gradient over "
