@@ -14,15 +14,14 @@ import tempfile
 from pathlib import Path
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from lorascope.cli import main as lorascope
-from lorascope.runs.quickstart import word_tokenizer
-from lorascope.tasks.builtin import e2e_nlg
+from lorascope.models.embedded import FOLDER
 
 
 def save(folder: Path) -> None:
-    """TinyLlama's configuration with random weights; the tokenizer uses the first few hundred of its 32,000 ids."""
+    """TinyLlama's configuration with random weights; the embedded tokenizer uses 2,048 of its 32,000 ids."""
     config = LlamaConfig(
         vocab_size=32_000, hidden_size=2048, intermediate_size=5632, num_hidden_layers=22, num_attention_heads=32,
         num_key_value_heads=4, max_position_embeddings=2048, bos_token_id=1, eos_token_id=2, pad_token_id=0,
@@ -33,7 +32,7 @@ def save(folder: Path) -> None:
         LlamaForCausalLM(config).save_pretrained(folder)
     finally:
         torch.set_default_dtype(torch.float32)
-    word_tokenizer(list(e2e_nlg.sentences(2000, seed=0))).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(FOLDER).save_pretrained(folder)
 
 
 def main() -> int:
@@ -43,8 +42,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         home = Path(temporary)
         save(home / "model")
-        e2e_nlg.write_official(home / "data", train=70, validation=10, test=10, seed=0)
-        where = ["--model", str(home / "model"), "--data_dir", str(home / "data"), "--output_dir", str(home)]
+        where = ["--model", str(home / "model"), "--data_source", "builtin", "--output_dir", str(home)]
         size = ["--dtype", options.dtype, "--max_steps", "3", "--warmup_steps", "0", "--num_samples", "200"]
         evaluation = ["--eval_samples", "2", "--eval_batch_size", "2", "--experiment_name", "run"]
         code = lorascope(["run", *where, *size, *evaluation])

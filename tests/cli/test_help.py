@@ -155,7 +155,7 @@ def test_completion_scripts_are_current_and_static(lorascope, shell):
     ("typed", "offered"),
     [
         (["lorascope", "r"], ["run"]),
-        (["lorascope", "run", "--phase"], ["--phase_strategy", "--phase1_end", "--phase2_end"]),
+        (["lorascope", "run", "--phase1"], ["--phase1_end"]),
         (["lorascope", "--dyn"], ["--dynamic_lora"]),
         (["lorascope", "run", "--target", "m"], ["mlp_only"]),
         (["lorascope", "run", "--preset", "mnli_a"], ["mnli_attention"]),

@@ -33,7 +33,9 @@ from lorascope.config.settings import settings
 FOR_USERS = {"README.md": README, "GUIDE.md": GUIDE}
 
 # What is named without being ours, or without being there yet.
-FOREIGN_FLAGS = {"--multi_gpu", "--num_processes", "--cpu", "--use_fsdp", "--fsdp_version", "--index_url", "--repo_type"}
+FOREIGN_FLAGS = {
+    "--multi_gpu", "--num_processes", "--cpu", "--use_fsdp", "--fsdp_version", "--index_url", "--repo_type",
+}  # fmt: skip
 NOT_YET = {"--budget", "--allocation", "--require"}
 
 

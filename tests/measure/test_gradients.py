@@ -24,6 +24,7 @@ from transformers import Trainer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from lorascope import GradientNormCallback
+from lorascope.training.batching import collate
 from lorascope.training.trainer import GradientMeasuringTrainer
 from toy import toy_tokenizer
 
@@ -105,6 +106,7 @@ def test_the_subclass_and_the_callback_in_a_plain_trainer_measure_the_same(tmp_p
 @pytest.mark.parametrize("accumulation", [1, 4])
 def test_the_callback_in_trls_sfttrainer_measures_the_same(accumulation: int, tmp_path: Path) -> None:
     data = rows(2 * accumulation * 4)
+    single = [collate([row], 0, "answer") for row in data]
     callback, seen = GradientNormCallback(), Snapshots()
     options = arguments(tmp_path, gradient_accumulation_steps=accumulation, max_grad_norm=0.05)
     del options["remove_unused_columns"]
@@ -112,7 +114,9 @@ def test_the_callback_in_trls_sfttrainer_measures_the_same(accumulation: int, tm
     SFTTrainer(
         model=peft_model,
         args=SFTConfig(**options, bf16=False, activation_checkpointing=False, max_length=None),
-        train_dataset=Dataset.from_list([{"input_ids": row.input_ids, "labels": row.labels("answer")} for row in data]),
+        train_dataset=Dataset.from_list(
+            [{name: batch[name][0].tolist() for name in ("input_ids", "labels")} for batch in single]
+        ),
         processing_class=toy_tokenizer(),
         callbacks=[callback, seen],
     ).train()

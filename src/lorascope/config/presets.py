@@ -146,7 +146,9 @@ def _quick(dataset: DatasetType) -> ExperimentConfig:
         model=ModelConfig(model_id="embedded"),
         lora=LoRAConfig(target="both", r=16, lora_alpha=32, lora_dropout=0.0),
         training=TrainingConfig(batch_size=16, grad_accum=1, max_steps=160, eval_every=40, lr=1e-2),
-        data=DataConfig(dataset=dataset.value, data_source="builtin", num_samples=0, validation_split=0.05),
+        data=DataConfig(
+            dataset=dataset.value, data_source="builtin", num_samples=0, validation_split=0.05, max_length=320
+        ),
         evaluation=EvaluationConfig(eval_samples=0, eval_batch_size=50, base=True),
     )
 
