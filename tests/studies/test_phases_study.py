@@ -102,7 +102,8 @@ def test_committed_rows_belong_to_the_plan():
 
 
 @pytest.mark.slow
-def test_two_real_runs_of_a_few_steps(lab, tmp_path):
+def test_two_real_runs_of_a_few_steps(lab, tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "ROOT", tmp_path)  # the lock of the checkout is held by whoever runs the long tests
     few = {"max_steps": 9, "eval_every": 9, "batch_size": 2}
     common = {**PLAN["common"], "training": {**PLAN["common"]["training"], **few}}
     own = {**PLAN["tasks"]["e2e_nlg"], "seeds": [1], "data": {"num_samples": 40}, "test_examples": 8}
