@@ -1,7 +1,7 @@
-"""What a run is: eight frozen dataclasses. A string under a field tells its meaning, its unit and why its default.
+"""What a run is: eight frozen dataclasses, EvaluationConfig among them in a file of its own.
 
-The string is also the field's help at the command line. Field names are the names of the flags; the few that differ
-stand in `FLAG_NAMES`.
+A string under a field tells its meaning, its unit and why its default; it is also the field's help at the command line.
+Field names are the names of the flags; the few that differ stand in `FLAG_NAMES`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, get_args
 
+from lorascope.config.checks import floats, one_of, positive, require
+from lorascope.config.evaluation import EvaluationConfig as EvaluationConfig  # one of the eight
 from lorascope.config.phases import STRATEGIES, Inactive, OnThaw, Phase, check_dynamic, read_phases
 from lorascope.errors import ConfigError
 
@@ -48,28 +50,6 @@ class DatasetType(StrEnum):
     MULTI_NLI = "multi_nli"
 
 
-def _require(ok: bool, name: str, rule: str, value: object) -> None:
-    if not ok:
-        raise ConfigError("config-value", f"{name} must be {rule}, got {value!r}", f"--{name} VALUE   ({rule})")
-
-
-def _positive(section: object, *names: str) -> None:
-    for name in names:
-        value = getattr(section, name)
-        _require(isinstance(value, int) and value > 0, name, "a positive whole number", value)
-
-
-def _floats(section: Any) -> None:
-    """Store whole numbers in fields of type float as floats, so that alpha 32 and alpha 32.0 are one configuration."""
-    for f in fields(section):
-        if f.type in ("float", "float | None") and type(getattr(section, f.name)) is int:
-            object.__setattr__(section, f.name, float(getattr(section, f.name)))
-
-
-def _one_of(section: object, name: str, choices: tuple[str, ...]) -> None:
-    _require(getattr(section, name) in choices, name, f"one of {', '.join(choices)}", getattr(section, name))
-
-
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """The base model."""
@@ -86,8 +66,8 @@ class ModelConfig:
     """Run Python code that comes with the checkpoint [off: such code can do anything]."""
 
     def __post_init__(self) -> None:
-        _require(bool(self.model_id.strip()), "model", "a hub id or a folder", self.model_id)
-        _one_of(self, "dtype", get_args(Dtype))
+        require(bool(self.model_id.strip()), "model", "a hub id or a folder", self.model_id)
+        one_of(self, "dtype", get_args(Dtype))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,11 +85,11 @@ class LoRAConfig:
     """Dropout on the adapters' input, a share [the seed's; comparisons are cleaner with 0]."""
 
     def __post_init__(self) -> None:
-        _floats(self)
-        _one_of(self, "target", get_args(Target))
-        _positive(self, "r")
-        _require(math.isfinite(self.lora_alpha) and self.lora_alpha > 0, "lora_alpha", "positive", self.lora_alpha)
-        _require(0 <= self.lora_dropout < 1, "lora_dropout", "at least 0 and below 1", self.lora_dropout)
+        floats(self)
+        one_of(self, "target", get_args(Target))
+        positive(self, "r")
+        require(math.isfinite(self.lora_alpha) and self.lora_alpha > 0, "lora_alpha", "positive", self.lora_alpha)
+        require(0 <= self.lora_dropout < 1, "lora_dropout", "at least 0 and below 1", self.lora_dropout)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,28 +126,28 @@ class TrainingConfig:
     """Experiment tracker, as in Transformers: tensorboard, wandb, trackio. Four curves of ours at most."""
 
     def __post_init__(self) -> None:
-        _floats(self)
-        _positive(self, "batch_size", "grad_accum", "max_steps")
+        floats(self)
+        positive(self, "batch_size", "grad_accum", "max_steps")
         for name in ("eval_every", "save_every"):
             if getattr(self, name) is not None:
-                _positive(self, name)
-        _require(math.isfinite(self.lr) and self.lr > 0, "lr", "positive", self.lr)
-        _require(0 <= self.seed < 2**32, "seed", "between 0 and 2^32 - 1", self.seed)
-        _require(0 <= self.warm_up <= self.max_steps, "warmup_steps", "between 0 and max_steps", self.warmup_steps)
-        _require(
+                positive(self, name)
+        require(math.isfinite(self.lr) and self.lr > 0, "lr", "positive", self.lr)
+        require(0 <= self.seed < 2**32, "seed", "between 0 and 2^32 - 1", self.seed)
+        require(0 <= self.warm_up <= self.max_steps, "warmup_steps", "between 0 and max_steps", self.warmup_steps)
+        require(
             math.isfinite(self.weight_decay) and self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay
         )
         if self.max_grad_norm is None:  # YAML's null; Transformers would crash at the first step
             raise ConfigError(
                 "config-value", "max_grad_norm must be a number, got none", "--max_grad_norm 0   (no clipping)"
             )
-        _require(
+        require(
             math.isfinite(self.max_grad_norm) and self.max_grad_norm >= 0,
             "max_grad_norm",
             "at least 0",
             self.max_grad_norm,
         )
-        _require(
+        require(
             self.checkpoint_every % self.validate_every == 0,
             "save_every",
             "a multiple of eval_every",
@@ -227,20 +207,20 @@ class DataConfig:
     def __post_init__(self) -> None:
         if isinstance(self.dataset, DatasetType):
             object.__setattr__(self, "dataset", self.dataset.value)
-        _require(bool(re.search(r"\w", self.dataset)), "dataset", "a task, a file, a folder or a hub id", self.dataset)
-        _floats(self)
+        require(bool(re.search(r"\w", self.dataset)), "dataset", "a task, a file, a folder or a hub id", self.dataset)
+        floats(self)
         for name in ("prompt_column", "target_column", "prompt_template", "data_revision"):
-            _require(getattr(self, name) != "", name, "a text, or left out", getattr(self, name))
+            require(getattr(self, name) != "", name, "a text, or left out", getattr(self, name))
         if self.prompt_template is not None and self.prompt_column is not None:
             what = "prompt_template names its columns itself, and prompt_column would do nothing beside it"
             raise ConfigError("flags-exclude", what, "leave one of them out")
-        _one_of(self, "data_source", get_args(DataSource))
-        _one_of(self, "loss_on", ("answer", "all"))
-        _require(self.num_samples >= 0, "num_samples", "at least 0 (0 is all)", self.num_samples)
-        _require(self.data_seed >= 0, "data_seed", "at least 0", self.data_seed)
-        _require(0 < self.validation_split < 1, "validation_split", "above 0 and below 1", self.validation_split)
+        one_of(self, "data_source", get_args(DataSource))
+        one_of(self, "loss_on", ("answer", "all"))
+        require(self.num_samples >= 0, "num_samples", "at least 0 (0 is all)", self.num_samples)
+        require(self.data_seed >= 0, "data_seed", "at least 0", self.data_seed)
+        require(0 < self.validation_split < 1, "validation_split", "above 0 and below 1", self.validation_split)
         if self.max_length is not None:
-            _positive(self, "max_length")
+            positive(self, "max_length")
 
     @property
     def task_name(self) -> str:
@@ -263,50 +243,8 @@ class GradientAnalysisConfig:
     """Steps between two measurements of the weight side: |A|, |B|, |dW|, |dW|/|W|; 0 is only at the end."""
 
     def __post_init__(self) -> None:
-        _positive(self, "log_frequency")
-        _require(self.weight_every >= 0, "weight_every", "at least 0", self.weight_every)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationConfig:
-    """The evaluation after training, on the task's test split."""
-
-    enabled: bool = True
-    """Evaluate after training."""
-    base: bool = False
-    """Evaluate the base model without adapters too, on the same examples, to see what training changed."""
-    eval_samples: int = 200
-    """Test examples to generate for; 0 is all. It is not the validation during training: that takes
-    num_samples * validation_split rows [minutes on a CPU]."""
-    temperature: float | None = None
-    """None decodes greedily, a number samples [greedy: the same text every time]."""
-    top_p: float | None = None
-    """Nucleus sampling; needs --temperature."""
-    max_new_tokens: int | None = None
-    """Most tokens to generate for an answer [the task's]."""
-    metrics: str | None = None
-    """Names with commas between them: accuracy, bleu, exact_match, meteor, rouge [the task's]."""
-    eval_batch_size: int = 16
-    """Prompts generated together."""
-    samples: bool = True
-    """Keep prompts, references and predictions in samples.jsonl."""
-
-    def __post_init__(self) -> None:
-        _floats(self)
-        _require(self.eval_samples >= 0, "eval_samples", "at least 0 (0 is all)", self.eval_samples)
-        _positive(self, "eval_batch_size")
-        if self.max_new_tokens is not None:
-            _positive(self, "max_new_tokens")
-        if self.temperature is not None:
-            _require(
-                math.isfinite(self.temperature) and self.temperature > 0,
-                "temperature",
-                "positive, or left out for greedy",
-                self.temperature,
-            )
-        if self.top_p is not None:
-            _require(0 < self.top_p <= 1, "top_p", "above 0 and at most 1", self.top_p)
-            _require(self.temperature is not None, "top_p", "given together with --temperature", self.top_p)
+        positive(self, "log_frequency")
+        require(self.weight_every >= 0, "weight_every", "at least 0", self.weight_every)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -342,7 +280,7 @@ class DynamicLoRAConfig:
     (attention, mlp, embed, lm_head) and layer_range (first and last layer) or layers (their numbers)."""
 
     def __post_init__(self) -> None:
-        _floats(self)
+        floats(self)
         if self.phase_strategy is not None:
             object.__setattr__(self, "phase_strategy", self.phase_strategy.replace("->", "-"))
         object.__setattr__(self, "phase_configs", read_phases(self.phase_configs))

@@ -1,12 +1,13 @@
 """Every setting of a run as one row: where it lives, its flag, its type, its default, its words.
 
-The rows are read off the dataclasses of `experiment.py`, so a setting is written down in one place only.
+The rows are read off the dataclasses of a run, so a setting is written down in one place only.
 """
 
 from __future__ import annotations
 
 import ast
 import dataclasses
+import sys
 import types
 import typing
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-from lorascope.config import experiment
 from lorascope.config.experiment import FLAG_NAMES, ExperimentConfig
 
 
@@ -109,17 +109,22 @@ def read(setting: Setting, text: str, *, quoted: bool = False) -> Any:
 @cache
 def words() -> dict[str, str]:
     """Path of a setting -> the string under its field; name of a section -> the docstring of its class."""
-    tree = ast.parse(Path(experiment.__file__).read_text(encoding="utf-8"))
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     out = {}
     for section, cls in {**sections(), "": ExperimentConfig}.items():
-        body = classes[cls.__name__].body
+        body = _classes(cls.__module__)[cls.__name__]
         out[section] = _string(body[0]) or ""
         for field, below in pairwise(body):
             text = _string(below)
             if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and text:
                 out[f"{section}.{field.target.id}" if section else field.target.id] = text
     return out
+
+
+@cache
+def _classes(module: str) -> dict[str, list[ast.stmt]]:
+    """Name of a class -> its statements, as the module's file has them."""
+    tree = ast.parse(Path(str(sys.modules[module].__file__)).read_text(encoding="utf-8"))
+    return {node.name: node.body for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
 _BOOLEANS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
