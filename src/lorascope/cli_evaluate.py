@@ -151,7 +151,9 @@ def _score(judged: Judged, split: str | None, console: Console) -> Any:
     predictions = read_predictions(judged.predictions)
     examples = load_evaluation(task, data, _count(judged), split=split)
     console.note(*examples.notes)
-    return score_predictions(task, examples, predictions, source=str(judged.predictions))
+    evaluation = score_predictions(task, examples, predictions, source=str(judged.predictions))
+    console.note(*(f"{name} is left out: {why}" for name, why in evaluation.settings.get("left_out", {}).items()))
+    return evaluation
 
 
 def _generate(judged: Judged, split: str | None, console: Console) -> Any:

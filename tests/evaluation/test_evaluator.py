@@ -265,7 +265,7 @@ def test_each_dataset_has_its_metrics(checkpoints, tmp_path):
     for judge, names in (
         (evaluate_samsum, {"bleu", "rouge1", "rouge2", "rougeL", "rougeLsum"}),
         (evaluate_wikisql, {"logical_form", "logical_form_ordered", "unparsed", "execution", "exact_match"}),
-        (evaluate_multi_nli, {"accuracy"}),
+        (evaluate_multi_nli, {"accuracy", "accuracy_likelihood"}),
     ):
         metrics = judge(None, str(base), **options).metrics
         assert {n for n in metrics if not n.startswith("meteor")} == names | {"answer_loss"}

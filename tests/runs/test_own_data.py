@@ -57,7 +57,7 @@ def test_tickets_are_classified(model, tmp_path):
     typed, folder = run(model, tmp_path, *TICKETS)
     assert folder.name == "tickets_both_r2_s42"
     evaluation = read(folder / "tickets_evaluation.json")
-    assert set(evaluation["metrics"]) == {"accuracy", "answer_loss"}
+    assert set(evaluation["metrics"]) == {"accuracy", "accuracy_likelihood", "answer_loss"}
     assert evaluation["settings"]["metrics"]["accuracy"]["labels"] == ["billing", "delivery", "technical"]
     assert (evaluation["dataset"], evaluation["split"]) == ("tickets", "test")
     for said in (

@@ -30,7 +30,7 @@ METRICS = {
     "e2e_nlg": TEXT | {"bleu_e2e", "nist_e2e", "rouge_l_coco", "cider"},
     "samsum": TEXT,
     "wikisql": {"logical_form", "logical_form_ordered", "unparsed", "execution", "exact_match", "answer_loss"},
-    "multi_nli": {"accuracy", "answer_loss"},
+    "multi_nli": {"accuracy", "accuracy_likelihood", "answer_loss"},
 }
 
 

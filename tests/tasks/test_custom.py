@@ -248,7 +248,11 @@ def facts(tmp_path: Path, targets: list[Any]) -> Any:
 
 def test_few_different_answers_are_labels(tmp_path: Path) -> None:
     task = facts(tmp_path, ["yes", "no "] * 10)
-    assert (task.metrics, task.labels, task.stop) == (("accuracy",), ("no", "yes"), "\n")
+    assert (task.metrics, task.labels, task.stop) == (
+        ("accuracy", "accuracy_likelihood"),
+        ("no", "yes"),
+        "\n",
+    )
     assert task.max_new_tokens == 5, "three bytes, a blank, the end of sequence"
     assert (
         task.metrics_note == "evaluated by accuracy: 16 training rows have 2 different answers (--metrics takes others)"
@@ -286,7 +290,7 @@ def test_metrics_can_be_chosen(tmp_path: Path) -> None:
 
 
 def test_metrics_that_do_not_fit_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match="no metric 'rogue'; known: accuracy, bleu") as unknown:
+    with pytest.raises(UnknownName, match="no metric 'rogue'; known: accuracy, accuracy_likelihood, bleu") as unknown:
         with_metrics(TASKS["e2e_nlg"], "bleu,rogue")
     assert unknown.value.tries == ("did you mean: rouge",)
     with pytest.raises(ConfigError, match="accuracy needs a closed set of answers, and e2e_nlg has none"):

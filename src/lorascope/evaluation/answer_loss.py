@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from transformers import PreTrainedTokenizerBase
 
-from lorascope.evaluation.generate import base_of, explained_out_of_memory, in_evaluation_mode
+from lorascope.evaluation.generate import base_of, explained_out_of_memory, in_evaluation_mode, pad_id_of
 from lorascope.evaluation.metrics.base import Array, Tally
 from lorascope.tasks.base import Example
 from lorascope.training.batching import IGNORED, collate
-from lorascope.training.encoding import Encoded
+from lorascope.training.encoding import Encoded, encode
 from lorascope.training.rows import lengths
 
 
@@ -53,6 +54,37 @@ def answer_losses(
             if progress:
                 progress(start + len(picked), len(rows))
     return nats, tokens
+
+
+def loss_of_examples(
+    model: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+    max_length: int,
+    *,
+    batch_size: int = 16,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Tally, set[int]]:
+    """The answer loss of every example whose answer fits, and the ids that answers end with.
+
+    `max_length` bounds prompt and answer together. The other examples count for nothing and are named.
+    """
+    rows, left_out = encode(examples, tokenizer, max_length)
+    place = {example.id: i for i, example in enumerate(examples)}
+    nats, tokens = np.zeros(len(examples)), np.zeros(len(examples), dtype=np.int64)
+    scored = [place[row.id] for row in rows]
+    nats[scored], tokens[scored] = answer_losses(
+        model, rows, pad_id=pad_id_of(tokenizer), batch_size=batch_size, progress=progress
+    )
+    tally = answer_loss_tally(
+        nats,
+        tokens,
+        rule=loss_rule(examples[0]),
+        max_length=max_length,
+        prompts_cut=sum(row.cut_tokens > 0 for row in rows),
+        left_out=left_out,
+    )
+    return tally, {row.input_ids[-1] for row in rows}
 
 
 def _token_losses(model: torch.nn.Module, batch: dict[str, Tensor], keeps: bool) -> tuple[Array, NDArray[np.int64]]:

@@ -14,23 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from lorascope.config.experiment import DataConfig, DataSource, Dtype, EvaluationConfig, ModelConfig
 from lorascope.errors import ConfigError, DataError, ModelError, RunError
-from lorascope.evaluation.answer_loss import answer_loss_tally, answer_losses, loss_rule
-from lorascope.evaluation.generate import base_of, end_ids, generate, generate_from_ids, pad_id_of
-from lorascope.evaluation.metrics import with_metrics
-from lorascope.evaluation.metrics.base import Tally
+from lorascope.evaluation.answer_loss import loss_of_examples
+from lorascope.evaluation.generate import base_of, end_ids, generate, generate_from_ids
+from lorascope.evaluation.likelihood import NAME as LIKELIHOOD
+from lorascope.evaluation.likelihood import label_losses, likelihood_tally
+from lorascope.evaluation.metrics import FROM_MODEL, with_metrics
 from lorascope.evaluation.result import Evaluation, assemble
 from lorascope.models.adapters import load_adapter
 from lorascope.models.base import context_length, load_base
 from lorascope.tasks import find_task
-from lorascope.tasks.base import Example, Task
+from lorascope.tasks.base import Task
 from lorascope.tasks.split import EvaluationData, load_evaluation
-from lorascope.training.encoding import encode, prompt_ids
+from lorascope.training.encoding import prompt_ids
 
 SAMPLING_SEED = 0
 """Of sampled answers; greedy ones need none."""
@@ -64,9 +64,9 @@ def evaluate_examples(
     """Judge a model that is in memory, with or without adapters, in training or not; it is afterwards as before.
 
     `max_length` bounds prompt and answer together for the loss, as in training, and the prompt alone for generation,
-    where the answer's length is not known; the task's default if None, the model's context at most. A task without
-    metrics is judged by its answer loss alone: nothing is generated. `about` names the model in the record. Errors:
-    ConfigError and DataError where nothing fits, TrainingError where memory does not suffice.
+    where the answer's length is not known; the task's default if None, the model's context at most. Where no
+    metric is of answers, nothing is generated. `about` names the model in the record. Errors: ConfigError and DataError
+    where nothing fits, TrainingError where memory does not suffice.
     """
     if not data.examples:
         raise DataError("empty", f"there is no example of {task.name} to evaluate in split {data.split}")
@@ -74,14 +74,34 @@ def evaluate_examples(
     max_length = max_length or task.max_length
     window = context_length(base_of(model).config)
     max_new_tokens = config.max_new_tokens or task.max_new_tokens
-    max_prompt = longest_prompt(max_length, max_new_tokens, window) if task.metrics else 0
+    answers = not FROM_MODEL.issuperset(task.metrics)
+    max_prompt = longest_prompt(max_length, max_new_tokens, window) if answers else 0
+    fits = min(max_length, window or max_length)
     with _bar(console, len(data.examples), "loss") as bar:
-        loss, ends = _loss(
-            model, tokenizer, data.examples, min(max_length, window or max_length), config.eval_batch_size, bar
+        loss, ends = loss_of_examples(
+            model,
+            tokenizer,
+            data.examples,
+            fits,
+            batch_size=config.eval_batch_size,
+            progress=lambda done, n: bar.update(done),
         )
+    tallies = [loss]
+    if LIKELIHOOD in task.metrics:
+        with _bar(console, len(data.examples), "labels") as bar:
+            losses = label_losses(
+                model,
+                tokenizer,
+                data.examples,
+                task.labels,
+                max_length=fits,
+                batch_size=config.eval_batch_size,
+                progress=lambda done, n: bar.update(done),
+            )
+        tallies.insert(0, likelihood_tally(losses, data.examples, task.labels, max_length=fits))
     named = {**(about or {}), "dtype": str(next(model.parameters()).dtype).removeprefix("torch.")}
-    if not task.metrics:
-        return assemble(task, data, None, settings={"model": named}, tallies=[loss])
+    if not answers:
+        return assemble(task, data, None, settings={"model": named}, tallies=tallies)
     prompts = prompt_ids(data.examples, tokenizer)
     with _bar(console, len(data.examples), "answers") as bar:
         predictions = generate_from_ids(
@@ -113,7 +133,7 @@ def evaluate_examples(
             "prompts_cut": sum(len(ids) > max_prompt for ids in prompts),
         },
     }
-    return assemble(task, data, predictions, settings=settings, tallies=[loss])
+    return assemble(task, data, predictions, settings=settings, tallies=tallies)
 
 
 def longest_prompt(max_length: int, max_new_tokens: int, window: int | None) -> int:
@@ -127,36 +147,6 @@ def longest_prompt(max_length: int, max_new_tokens: int, window: int | None) -> 
             f"--max_new_tokens {max(1, window // 4)}",
         )
     return min(max_length, window - max_new_tokens)
-
-
-def _loss(
-    model: torch.nn.Module,
-    tokenizer: PreTrainedTokenizerBase,
-    examples: Sequence[Example],
-    max_length: int,
-    batch_size: int,
-    bar: Bar,
-) -> tuple[Tally, set[int]]:
-    """The answer loss of every example whose answer fits, and the ids that answers end with.
-
-    The other examples count for nothing and are counted.
-    """
-    rows, left_out = encode(examples, tokenizer, max_length)
-    place = {example.id: i for i, example in enumerate(examples)}
-    nats, tokens = np.zeros(len(examples)), np.zeros(len(examples), dtype=np.int64)
-    scored = [place[row.id] for row in rows]
-    nats[scored], tokens[scored] = answer_losses(
-        model, rows, pad_id=pad_id_of(tokenizer), batch_size=batch_size, progress=lambda done, n: bar.update(done)
-    )
-    tally = answer_loss_tally(
-        nats,
-        tokens,
-        rule=loss_rule(examples[0]),
-        max_length=max_length,
-        prompts_cut=sum(row.cut_tokens > 0 for row in rows),
-        left_out=left_out,
-    )
-    return tally, {row.input_ids[-1] for row in rows}
 
 
 def evaluate_model(
@@ -316,7 +306,7 @@ def evaluate_e2e_nlg(
     output_path: Path | str | None = None,
     **options: Any,
 ) -> Evaluation:
-    """`evaluate` on E2E NLG: BLEU, ROUGE, METEOR and answer loss."""
+    """`evaluate` on E2E NLG: the challenge's BLEU, NIST, METEOR, ROUGE-L and CIDEr; BLEU, ROUGE and answer loss."""
     return evaluate("e2e_nlg", model_path, base_model_id, num_samples, output_path, **options)
 
 
@@ -327,7 +317,7 @@ def evaluate_samsum(
     output_path: Path | str | None = None,
     **options: Any,
 ) -> Evaluation:
-    """`evaluate` on SAMSum: BLEU, ROUGE, METEOR and answer loss."""
+    """`evaluate` on SAMSum: ROUGE, BLEU, METEOR and answer loss."""
     return evaluate("samsum", model_path, base_model_id, num_samples, output_path, **options)
 
 
@@ -338,7 +328,7 @@ def evaluate_wikisql(
     output_path: Path | str | None = None,
     **options: Any,
 ) -> Evaluation:
-    """`evaluate` on WikiSQL: exact match and answer loss."""
+    """`evaluate` on WikiSQL: logical form, execution, exact match, what is no query, and answer loss."""
     return evaluate("wikisql", model_path, base_model_id, num_samples, output_path, **options)
 
 
@@ -349,7 +339,7 @@ def evaluate_multi_nli(
     output_path: Path | str | None = None,
     **options: Any,
 ) -> Evaluation:
-    """`evaluate` on MultiNLI: accuracy and answer loss."""
+    """`evaluate` on MultiNLI: accuracy of the answers and by likelihood, and answer loss."""
     return evaluate("multi_nli", model_path, base_model_id, num_samples, output_path, **options)
 
 

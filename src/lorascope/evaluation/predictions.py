@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from lorascope.config.experiment import DataConfig
 from lorascope.errors import ConfigError, DataError
-from lorascope.evaluation.metrics import with_metrics
+from lorascope.evaluation.metrics import FROM_MODEL, with_metrics
 from lorascope.evaluation.result import Evaluation, assemble
 from lorascope.tasks import find_task
 from lorascope.tasks.base import Example, Task
 from lorascope.tasks.files import jsonl_records
 from lorascope.tasks.split import EvaluationData, load_evaluation
+
+NEEDS_MODEL = "asked of a model, and these answers were made elsewhere"
+"""Why a number is missing."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,13 @@ def score_predictions(
     """
     if not task.metrics:
         raise ConfigError("no-metrics", f"{task.name} is plain text: there is nothing that an answer could be held to")
+    left_out = [name for name in task.metrics if name in FROM_MODEL]
+    if len(left_out) == len(task.metrics):
+        raise ConfigError(
+            "no-metrics",
+            f"{', '.join(left_out)}: asked of a model, not of its answers",
+            "--model ID_OR_FOLDER, or a run's folder, instead of --predictions",
+        )
     if predictions[0].id is not None:
         answered = _by_id(predictions, data, task)
         if len(answered) < len(data.examples):
@@ -59,7 +70,10 @@ def score_predictions(
             "one line per example in the split's order   (e2e_nlg: per distinct meaning representation)",
             'an id in every line: {"id": ..., "prediction": ...}',
         )
-    return assemble(task, data, [p.text for p in predictions], settings={"predictions": source})
+    settings: dict[str, Any] = {"predictions": source}
+    if left_out:
+        settings["left_out"] = dict.fromkeys(left_out, NEEDS_MODEL)
+    return assemble(task, data, [p.text for p in predictions], settings=settings)
 
 
 def read_predictions(path: Path) -> list[Prediction]:

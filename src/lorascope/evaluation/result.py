@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lorascope.evaluation.metrics import find_metric
+from lorascope.evaluation.metrics import FROM_MODEL, find_metric
 from lorascope.evaluation.metrics.base import Tally, bootstrap_ci
 from lorascope.tasks.base import Task
 from lorascope.tasks.split import EvaluationData
@@ -71,12 +71,13 @@ def assemble(
     """Score predictions, one per example of `data` and in its order, with the task's metrics.
 
     None for `predictions` where nothing was asked: `tallies` alone count. `settings` tell how the predictions came
-    about, `tallies` are numbers that come from elsewhere (answer loss). Every metric is resampled with the same draws,
-    so that the intervals of several evaluations of the same examples compare.
+    about, `tallies` are numbers that come from the model itself (answer loss, likelihood). Every metric is resampled
+    with the same draws, so that the intervals of several evaluations of the same examples compare.
     """
     counted: list[Tally] = []
     if predictions is not None:
-        counted += [t for name in task.metrics for t in find_metric(name)(predictions, data.examples, task)]
+        asked = [name for name in task.metrics if name not in FROM_MODEL]
+        counted += [tally for name in asked for tally in find_metric(name)(predictions, data.examples, task)]
     counted += tallies
     scores = [dict[str, float | None]() for _ in data.examples]
     for tally in counted:

@@ -327,7 +327,7 @@ def _facts(rows: Sequence[Row], columns: Columns) -> _Facts:
         "--max_new_tokens says otherwise may not hold it"
     )
     return _Facts(
-        metrics=(metric,),
+        metrics=(metric, "accuracy_likelihood") if metric == "accuracy" else (metric,),
         metrics_note=f"evaluated by {metric}: {why} (--metrics takes others)",
         labels=tuple(sorted(counts)) if len(counts) <= MOST_LABELS else (),
         stop=None if any("\n" in target.strip() for target in targets) else "\n",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lorascope import registry
-from lorascope.errors import ConfigError
+from lorascope.errors import ConfigError, pick
 from lorascope.evaluation.metrics.accuracy import accuracy
 from lorascope.evaluation.metrics.base import Metric
 from lorascope.evaluation.metrics.bleu import bleu
@@ -36,6 +36,13 @@ METRICS: dict[str, Metric] = {
 }
 """The names that a task may list under `metrics`."""
 
+FROM_MODEL = {"accuracy_likelihood"}
+"""Names that a task may list too: they are asked of the model, not of its answers, so that predictions that were made
+elsewhere cannot have them."""
+
+NEED_LABELS = {"accuracy", "accuracy_likelihood"}
+"""They need a closed set of answers."""
+
 NEED_TABLES = {"execution", "logical_form"}
 """They judge queries; a task whose examples have tables names one of them itself."""
 
@@ -64,7 +71,10 @@ def metric_names(text: str) -> tuple[str, ...]:
     if not names:
         raise ConfigError("config-value", f"metrics names none: {text!r}", f"--metrics {','.join(sorted(METRICS))}")
     for name in names:
-        find_metric(name)
+        if name in FROM_MODEL:
+            continue
+        if registry.find(METRICS, name, "metric", group=ENTRY_POINTS, accept=_accept) is None:
+            pick(dict.fromkeys((*METRICS, *FROM_MODEL)), name, "metric")
     return names
 
 
@@ -80,11 +90,11 @@ def with_metrics(task: Task, names: str | None) -> Task:
         raise ConfigError(
             "no-metrics", f"{task.name} is plain text without answers, so that no metric applies", "leave --metrics out"
         )
-    if "accuracy" in chosen and not task.labels:
+    if (labelled := NEED_LABELS & {*chosen}) and not task.labels:
         raise ConfigError(
             "no-labels",
-            f"accuracy needs a closed set of answers, and {task.name} has none (of your own data: at most 100 "
-            "different ones)",
+            f"{', '.join(sorted(labelled))} needs a closed set of answers, and {task.name} has none (of your own data: "
+            "at most 100 different ones)",
             "--metrics exact_match",
         )
     if NEED_TABLES & {*chosen} and not NEED_TABLES & {*task.metrics}:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
 from lorascope.errors import ConfigError
 from lorascope.evaluation.metrics.base import Tally, mean_tally
@@ -23,27 +25,32 @@ def accuracy(predictions: Sequence[str], examples: Sequence[Example], task: Task
     """
     if not task.labels:
         raise ConfigError("no-labels", f"accuracy needs a closed set of labels, and task {task.name} has none")
-    known = {_bare(label): label for label in reversed(task.labels)}
-    found = [known.get(_bare(text)) for text in predictions]
+    found = [label_of(text, task.labels) for text in predictions]
+    hits, facts = judge_labels(found, examples, task.labels)
+    settings = {"rule": RULE, "answers_without_label": found.count(None), **facts}
+    return [mean_tally("accuracy", [100.0 * hit for hit in hits], unit="%", settings=settings)]
+
+
+def judge_labels(
+    found: Sequence[str | None], examples: Sequence[Example], labels: Sequence[str]
+) -> tuple[list[bool], dict[str, Any]]:
+    """Whether each label (None: none) is a right one; for the record, labels, confusion matrix, counts per label."""
     hits = [
-        label is not None and label in {known.get(_bare(answer)) for answer in (example.target, *example.references)}
+        label is not None and label in {label_of(answer, labels) for answer in (example.target, *example.references)}
         for label, example in zip(found, examples, strict=True)
     ]
-    truth = [known.get(_bare(example.target), OTHER) for example in examples]
-    settings = {
-        "rule": RULE,
-        "labels": list(task.labels),
-        "answers_without_label": found.count(None),
-        "confusion": confusion(truth, [label or OTHER for label in found], (*task.labels, OTHER)),
+    truth = [label_of(example.target, labels) or OTHER for example in examples]
+    return hits, {
+        "labels": list(labels),
+        "confusion": confusion(truth, [label or OTHER for label in found], (*labels, OTHER)),
         "per_label": {
             label: {
                 "examples": truth.count(label),
                 "right": sum(h for t, h in zip(truth, hits, strict=True) if t == label),
             }
-            for label in task.labels
+            for label in labels
         },
     }
-    return [mean_tally("accuracy", [100.0 * hit for hit in hits], unit="%", settings=settings)]
 
 
 def confusion(truth: Sequence[str], answers: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -55,7 +62,13 @@ def confusion(truth: Sequence[str], answers: Sequence[str], names: Sequence[str]
 
 def label_of(text: str, labels: Sequence[str]) -> str | None:
     """The label that a text is, or None."""
-    return {_bare(label): label for label in reversed(labels)}.get(_bare(text))
+    return _known(tuple(labels)).get(_bare(text))
+
+
+@lru_cache(maxsize=64)
+def _known(labels: tuple[str, ...]) -> dict[str, str]:
+    """Labels without what does not count -> labels; of two that are the same without it, the first."""
+    return {_bare(label): label for label in reversed(labels)}
 
 
 def _bare(text: str) -> str:
