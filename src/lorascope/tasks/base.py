@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from lorascope.tasks.files import Record
@@ -74,6 +74,16 @@ class Example:
         return not self.prompt and not self.messages
 
 
+class Grammar(Protocol):
+    """Which texts are answers to an example. Texts are UTF-8, and the beginning of one may end within a letter."""
+
+    def begins(self, text: bytes) -> bool:
+        """Whether an answer can begin so; it can go on from every such text, and b"" is one."""
+
+    def accepts(self, text: bytes) -> bool:
+        """Whether this is a whole answer."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class HubSource:
     """A task's data set on the Hugging Face hub."""
@@ -127,5 +137,7 @@ class Task:
     """The closed set of answers of a classification task."""
     stop: str | None = "\n"
     """An answer ends before this text at the latest (after end-of-sequence, which comes first); None: no such text."""
+    grammar: Callable[[Example], Grammar] | None = None
+    """Of an example's answers, for constrained decoding; None where answers are free text."""
     origin: Origin | None = None
     """Set where the task knows its rows itself: data of one's own. `read` then takes no notice of its folder."""

@@ -75,16 +75,13 @@ def parse(text: str, header: Sequence[str]) -> Parse | None:
     words = _Squashed(text)
     names = _names(tuple(header))
     selections = list(_selections(words, names))
-    if not selections:
+    rest = {end: _conditions(words, names, end) if end < len(words.small) else [] for _, _, end in selections}
+    whole = [(agg, sel, conditions) for agg, sel, end in selections if (conditions := rest[end]) is not None]
+    if not whole:
         return None
-    agg, sel, end = selections[0]
-    alternatives = sum(1 for _, _, other in selections if other == end)
-    if end == len(words.small):
-        return Parse(Query(sel, agg, ()), alternatives)
-    conditions = _conditions(words, names, end)
-    if conditions is None:
-        return None
-    return Parse(Query(sel, agg, tuple(c[0] for c in conditions)), alternatives * prod(len(c) for c in conditions))
+    agg, sel, chosen = whole[0]
+    readings = sum(prod(len(c) for c in conditions) for _, _, conditions in whole)
+    return Parse(Query(sel, agg, tuple(c[0] for c in chosen)), readings)
 
 
 def ambiguous(example: Example) -> bool:
