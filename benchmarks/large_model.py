@@ -44,7 +44,7 @@ def main() -> int:
         save(home / "model")
         where = ["--model", str(home / "model"), "--data_source", "builtin", "--output_dir", str(home)]
         size = ["--dtype", options.dtype, "--max_steps", "3", "--warmup_steps", "0", "--num_samples", "200"]
-        evaluation = ["--eval_samples", "2", "--eval_batch_size", "2", "--experiment_name", "run"]
+        evaluation = ["--eval_samples", "2", "--eval_batch_tokens", "1024", "--experiment_name", "run"]
         code = lorascope(["run", *where, *size, *evaluation])
         if code:
             return code

@@ -115,7 +115,7 @@ def _plan(given: Given, judged: Judged, seen: Glance, split: str, console: Conso
     config = judged.resolved.config
     settings = config.evaluation
     how = "greedy" if settings.temperature is None else f"sampled at temperature {settings.temperature:g}"
-    answers = f"{how}, {settings.eval_batch_size} prompts together"
+    answers = f"{how}, {settings.eval_batch_tokens:,} tokens together"
     if seen.first is not None and seen.first.is_text:
         answers = "none: plain text is judged by the loss alone"
     lines = {

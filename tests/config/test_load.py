@@ -234,7 +234,7 @@ def test_the_files_of_a_run_may_be_json_with_tabs(write):
         ("eval_every", 0), ("save_every", 7), ("num_samples", -1), ("validation_split", 1), ("max_length", 0),
         ("log_frequency", 0),
         ("weight_every", -1), ("eval_samples", -1), ("temperature", 0), ("top_p", 2), ("max_new_tokens", 0),
-        ("eval_batch_size", 0), ("phase1_end", 0), ("phase2_end", 0), ("experiment_name", "a/b"),
+        ("eval_batch_tokens", 0), ("phase1_end", 0), ("phase2_end", 0), ("experiment_name", "a/b"),
     ],
 )  # fmt: skip
 def test_a_refused_value_is_named_with_its_line(write, key, value):

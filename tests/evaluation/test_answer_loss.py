@@ -39,10 +39,10 @@ def one_by_one(model, encoded: list[Encoded], start: int | None = None) -> tuple
     return nats, tokens
 
 
-@pytest.mark.parametrize("batch_size", [1, 5, 64])
-def test_equals_cross_entropy_one_by_one_at_every_batch_size(batch_size):
+@pytest.mark.parametrize("batch_tokens", [1, 200, 8192])
+def test_equals_cross_entropy_one_by_one_in_batches_of_any_size(batch_tokens):
     model, encoded = toy_model(), rows()
-    nats, tokens = answer_losses(model, encoded, pad_id=0, batch_size=batch_size)
+    nats, tokens = answer_losses(model, encoded, pad_id=0, batch_tokens=batch_tokens)
     expected_nats, expected_tokens = one_by_one(model, encoded)
     np.testing.assert_allclose(nats, expected_nats, rtol=2e-6)
     assert tokens.tolist() == expected_tokens
@@ -71,14 +71,14 @@ def test_loss_on_all_counts_every_token_but_the_first():
 
 def test_order_does_not_matter():
     model, encoded = toy_model(), rows()
-    nats, _ = answer_losses(model, encoded, pad_id=0, batch_size=4)
-    back, _ = answer_losses(model, encoded[::-1], pad_id=0, batch_size=4)
+    nats, _ = answer_losses(model, encoded, pad_id=0, batch_tokens=200)
+    back, _ = answer_losses(model, encoded[::-1], pad_id=0, batch_tokens=200)
     np.testing.assert_allclose(back[::-1], nats, rtol=2e-6)
 
 
 def test_the_loss_is_taken_in_float32_whatever_the_model():
     model, encoded = toy_model(dtype=torch.bfloat16), rows(4)
-    nats, _ = answer_losses(model, encoded, pad_id=0, batch_size=1)
+    nats, _ = answer_losses(model, encoded, pad_id=0, batch_tokens=1)
     np.testing.assert_allclose(nats, one_by_one(model, encoded)[0], rtol=1e-5)  # bf16 log-softmax would be off by 1e-2
 
 
@@ -88,7 +88,7 @@ def test_learned_positions_and_adapters_work():
     gpt2 = GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=1, eos_token_id=2))
     lora = LoraConfig(target_modules=["q_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
     for model in (gpt2.eval(), get_peft_model(toy_model(), lora).eval()):
-        nats, _ = answer_losses(model, rows(6), pad_id=0, batch_size=3)
+        nats, _ = answer_losses(model, rows(6), pad_id=0, batch_tokens=150)
         np.testing.assert_allclose(nats, one_by_one(model, rows(6))[0], rtol=2e-6)
 
 
@@ -96,7 +96,7 @@ def test_a_model_that_gives_all_logits_works_too():
     model, encoded = toy_model(), rows(6)
     inner = model.forward
     model.forward = lambda input_ids, attention_mask, use_cache: inner(input_ids, attention_mask, use_cache=use_cache)
-    nats, _ = answer_losses(model, encoded, pad_id=0, batch_size=3)
+    nats, _ = answer_losses(model, encoded, pad_id=0, batch_tokens=150)
     np.testing.assert_allclose(nats, one_by_one(toy_model(), encoded)[0], rtol=2e-6)
 
 
@@ -104,7 +104,7 @@ def test_only_logits_from_the_first_answer_token_on_are_computed():
     model, encoded = toy_model(), rows(6)
     widths: list[tuple[int, ...]] = []
     model.lm_head.register_forward_hook(lambda m, a, out: widths.append(tuple(out.shape)))
-    answer_losses(model, encoded, pad_id=0, batch_size=1)
+    answer_losses(model, encoded, pad_id=0, batch_tokens=1)
     by_length = sorted(encoded, key=lambda r: -len(r.input_ids))
     assert [w[1] for w in widths] == [len(r.input_ids) - r.prompt_tokens + 1 for r in by_length]
 
@@ -125,7 +125,7 @@ def test_no_cache_is_kept_and_no_inference_tensor_can_stay_behind():
     model.register_forward_pre_hook(
         lambda m, args, kwargs: seen.append((kwargs["use_cache"], torch.is_inference_mode_enabled())), with_kwargs=True
     )
-    answer_losses(model, rows(2), pad_id=0, batch_size=1)
+    answer_losses(model, rows(2), pad_id=0, batch_tokens=1)
     assert seen == [(False, False)] * 2
 
 
@@ -142,7 +142,7 @@ def test_out_of_memory_is_explained():
 
     model.register_forward_pre_hook(fail)
     with pytest.raises(TrainingError, match="out-of-memory"):
-        answer_losses(model, rows(2), pad_id=0, batch_size=1)
+        answer_losses(model, rows(2), pad_id=0, batch_tokens=1)
 
 
 def test_the_corpus_loss_is_nats_over_tokens():

@@ -75,7 +75,7 @@ def test_generation_gets_the_prompts_of_training_and_ends_with_the_turn(tokenize
     model = big_toy()
     answer = rows[1].input_ids[rows[1].prompt_tokens :]
     asked = speaking(model, [*answer, *tokenizer("and so on", add_special_tokens=False)["input_ids"]])
-    result = evaluate_examples(model, tokenizer, CHATS, data(*examples), EvaluationConfig(eval_batch_size=1))
+    result = evaluate_examples(model, tokenizer, CHATS, data(*examples), EvaluationConfig(eval_batch_tokens=1))
     generated_from = asked[2:]  # the first two were for the loss
     assert sorted(generated_from) == sorted(row.input_ids[: row.prompt_tokens] for row in rows)
     assert sorted(generated_from) == sorted(prompt_ids(examples, tokenizer))
@@ -110,7 +110,7 @@ def test_a_plain_text_is_judged_by_its_loss_alone():
     model, tokenizer = toy_model(), toy_tokenizer()
     texts = [story("1", "once upon a time"), story("2", "the end")]
     asked = speaking(model, [5])
-    result = evaluate_examples(model, tokenizer, TEXTS, data(*texts), EvaluationConfig(eval_batch_size=1))
+    result = evaluate_examples(model, tokenizer, TEXTS, data(*texts), EvaluationConfig(eval_batch_tokens=1))
     assert len(asked) == 2  # the loss; nothing was generated
     assert set(result.metrics) == {"answer_loss"}
     assert result.settings["metrics"]["answer_loss"]["tokens"] == len("once upon a time") + len("the end") + 2

@@ -48,7 +48,7 @@ def held_out(n: int = 6) -> EvaluationData:
 
 
 def small() -> EvaluationConfig:
-    return EvaluationConfig(eval_batch_size=4)
+    return EvaluationConfig(eval_batch_tokens=100)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_what_was_evaluated_and_how_is_recorded():
         "method": "greedy",
         "max_new_tokens": 6,
         "stop": "\n",
-        "batch_size": 4,
+        "batch_tokens": 100,
         "max_prompt_tokens": 128,
         "prompts_cut": 0,
     }
@@ -124,11 +124,11 @@ def test_sampling_is_recorded():
     )
 
 
-def test_the_same_call_gives_the_same_record_at_any_batch_size():
+def test_the_same_call_gives_the_same_record_in_batches_of_any_size():
     model, tokenizer = toy_model(), toy_tokenizer()
     first = evaluate_examples(model, tokenizer, TASK, held_out(), small())
     again = evaluate_examples(model, tokenizer, TASK, held_out(), small())
-    other = evaluate_examples(model, tokenizer, TASK, held_out(), EvaluationConfig(eval_batch_size=1))
+    other = evaluate_examples(model, tokenizer, TASK, held_out(), EvaluationConfig(eval_batch_tokens=1))
     assert first == again
     assert [s["prediction"] for s in first.samples] == [s["prediction"] for s in other.samples]
     assert first.metrics["answer_loss"].value == pytest.approx(other.metrics["answer_loss"].value, rel=1e-6)
@@ -199,7 +199,7 @@ def test_progress_goes_to_the_end_twice():
             yield Bar()
 
     evaluate_examples(toy_model(), toy_tokenizer(), TASK, held_out(), small(), console=Screen())
-    assert seen == [("loss", 4, 6), ("loss", 6, 6), ("answers", 4, 6), ("answers", 6, 6)]
+    assert seen == [("loss", 4, 6), ("loss", 6, 6), ("answers", 5, 6), ("answers", 6, 6)]
 
 
 def test_evaluate_model_loads_base_and_adapter(checkpoints, restaurants):

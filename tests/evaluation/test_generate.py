@@ -48,28 +48,28 @@ def test_pad_left_puts_padding_first():
 
 def test_batched_output_equals_one_by_one(tokenizer):
     model, asked = toy_model(), prompts(32)
-    batched = generate(model, tokenizer, asked, max_new_tokens=20, batch_size=8)
-    single = [generate(model, tokenizer, [p], max_new_tokens=20, batch_size=1)[0] for p in asked]
+    batched = generate(model, tokenizer, asked, max_new_tokens=20, batch_tokens=500)
+    single = [generate(model, tokenizer, [p], max_new_tokens=20)[0] for p in asked]
     assert batched == single
     assert len(set(batched)) > 16  # the toy does not say the same to everybody
 
 
-@pytest.mark.parametrize("batch_size", [1, 5, 64])
-def test_greedy_output_is_the_argmax_of_every_step(tokenizer, batch_size):
+@pytest.mark.parametrize("batch_tokens", [1, 200, 8192])
+def test_greedy_output_is_the_argmax_of_every_step(tokenizer, batch_tokens):
     model, asked = toy_model(), prompts(10)
     with torch.no_grad():
         expected = [brute_force(model, tokenizer, p, 12) for p in asked]
     ends = [row.index(2) if 2 in row else len(row) for row in expected]
     texts = [tokenizer.decode(row[:end], skip_special_tokens=True) for row, end in zip(expected, ends, strict=True)]
-    assert generate(model, tokenizer, asked, max_new_tokens=12, batch_size=batch_size) == [
+    assert generate(model, tokenizer, asked, max_new_tokens=12, batch_tokens=batch_tokens) == [
         t.split("\n")[0].strip() for t in texts
     ]
 
 
 def test_order_of_prompts_does_not_matter(tokenizer):
     model, asked = toy_model(), prompts(20)
-    straight = generate(model, tokenizer, asked, max_new_tokens=10, batch_size=4)
-    assert generate(model, tokenizer, asked[::-1], max_new_tokens=10, batch_size=4) == straight[::-1]
+    straight = generate(model, tokenizer, asked, max_new_tokens=10, batch_tokens=200)
+    assert generate(model, tokenizer, asked[::-1], max_new_tokens=10, batch_tokens=200) == straight[::-1]
 
 
 def says(text: str, tokenizer, *, stop: str | None = "\n", max_new_tokens: int = 40) -> tuple[str, int]:
@@ -213,6 +213,21 @@ def test_an_empty_prompt_needs_a_beginning_of_sequence(tokenizer):
         generate(toy_model(), toy_tokenizer(bos=False), ["a", ""], max_new_tokens=2)
 
 
+def test_a_batch_holds_prompts_and_answers_of_its_budget(tokenizer):
+    model, shapes = toy_model(), []
+    model.model.embed_tokens.register_forward_hook(lambda m, args, out: shapes.append(tuple(out.shape[:2])))
+    asked = ["a" * n + "\n" for n in (3, 30, 3, 12, 10)]  # with <s>, 5, 32, 5, 14 and 12 tokens
+    generate(model, tokenizer, asked, max_new_tokens=2, batch_tokens=34, stop=None)
+    assert [shape for shape in shapes if shape[1] > 1] == [(1, 32), (2, 14), (2, 5)]
+
+
+def test_batch_size_bounds_the_prompts_of_a_batch(tokenizer):
+    model, rows = toy_model(), []
+    model.model.embed_tokens.register_forward_hook(lambda m, args, out: rows.append(out.shape[0]))
+    generate(model, tokenizer, ["a\n"] * 5, max_new_tokens=1, batch_size=2)
+    assert rows == [2, 2, 1]
+
+
 def test_no_prompts_no_answers(tokenizer):
     assert generate(toy_model(), tokenizer, [], max_new_tokens=2) == []
 
@@ -233,8 +248,8 @@ def test_out_of_memory_names_a_smaller_batch_and_restores_the_model(tokenizer, e
         raise error
 
     model.register_forward_pre_hook(fail)
-    with pytest.raises(TrainingError, match=r"out-of-memory.*16 rows(.|\n)*--eval_batch_size 4"):
-        generate(model, tokenizer, ["a"], max_new_tokens=2, batch_size=16)
+    with pytest.raises(TrainingError, match=r"out-of-memory.*2,000 tokens at a time(.|\n)*--eval_batch_tokens 500"):
+        generate(model, tokenizer, ["a"], max_new_tokens=2, batch_tokens=2000)
     assert model.training
     assert model.generation_config is kept
 
@@ -286,6 +301,6 @@ def test_batched_output_of_a_real_model_equals_one_by_one(lab, task):
     base = load_base(ModelConfig(model_id=str(lab / "base"), dtype="float32"), device=torch.device("cpu"))
     data = DataConfig(dataset=task, data_dir=str(lab / "data" / task))
     asked = [example.prompt for example in load_evaluation(TASKS[task], data, 32).examples]
-    batched = generate(base.model, base.tokenizer, asked, max_new_tokens=24, batch_size=8)
+    batched = generate(base.model, base.tokenizer, asked, max_new_tokens=24)
     assert batched == [generate(base.model, base.tokenizer, [p], max_new_tokens=24)[0] for p in asked]
     assert all(batched)

@@ -66,10 +66,10 @@ def expected(model, tokenizer, examples, labels=LABELS):
     return np.array([[brute_force(model, tokenizer, e.prompt, label) for label in labels] for e in examples])
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 16])
-def test_labels_have_the_losses_of_brute_force_at_every_batch_size(batch_size):
+@pytest.mark.parametrize("batch_tokens", [1, 200, 8192])
+def test_labels_have_the_losses_of_brute_force_in_batches_of_any_size(batch_tokens):
     model, tokenizer, examples = toy_model(), toy_tokenizer(), asked()
-    found = label_losses(model, tokenizer, examples, LABELS, max_length=256, batch_size=batch_size)
+    found = label_losses(model, tokenizer, examples, LABELS, max_length=256, batch_tokens=batch_tokens)
     np.testing.assert_allclose(found.nats, expected(model, tokenizer, examples), rtol=1e-5)
     assert found.tokens.tolist() == [[len(label) + 1 for label in LABELS]] * 7
     assert found.prompts_cut == 0
@@ -98,7 +98,7 @@ def other_model(kind):
 @pytest.mark.parametrize("kind", ["learned positions", "alibi", "sliding window", "a state and no cache"])
 def test_other_kinds_of_models_too(kind):
     model, tokenizer, examples = other_model(kind).eval(), toy_tokenizer(), asked(5)
-    found = label_losses(model, tokenizer, examples, LABELS, max_length=256, batch_size=4)
+    found = label_losses(model, tokenizer, examples, LABELS, max_length=256, batch_tokens=400)
     np.testing.assert_allclose(found.nats, expected(model, tokenizer, examples), rtol=1e-5)
 
 
@@ -115,11 +115,11 @@ def test_the_labels_of_a_chat_are_its_last_answers():
         )
         for i in range(1, 5)
     ]  # fmt: skip
-    found = label_losses(model, tokenizer, examples, ("no", "yes"), max_length=256, batch_size=3)
+    found = label_losses(model, tokenizer, examples, ("no", "yes"), max_length=256, batch_tokens=200)
     for k, label in enumerate(("no", "yes")):
         turned = [replace(e, target=label, messages=(*e.messages[:-1], Message("assistant", label))) for e in examples]
         rows = [replace(row, answers=row.answers[-1:]) for row in encode(turned, tokenizer, 256)[0]]
-        nats, tokens = answer_losses(model, rows, pad_id=0, batch_size=1)
+        nats, tokens = answer_losses(model, rows, pad_id=0, batch_tokens=1)
         np.testing.assert_allclose(found.nats[:, k], nats, rtol=1e-5)
         assert found.tokens[:, k].tolist() == tokens.tolist()
 
@@ -166,11 +166,9 @@ def test_the_model_is_afterwards_as_before_and_its_dropout_off():
 
 
 def test_progress_counts_to_the_end():
-    seen = []
-    label_losses(
-        toy_model(), toy_tokenizer(), asked(), LABELS, max_length=256, batch_size=3, progress=lambda *c: seen.append(c)
-    )
-    assert seen == [(3, 7), (6, 7), (7, 7)]
+    seen, model, tokenizer = [], toy_model(), toy_tokenizer()
+    label_losses(model, tokenizer, asked(), LABELS, max_length=256, batch_tokens=1, progress=lambda *c: seen.append(c))
+    assert seen == [(i, 7) for i in range(1, 8)]
 
 
 def test_accuracy_by_hand():
@@ -253,8 +251,8 @@ def test_real_rows_of_both_splits_on_a_real_model(lab, split, n):
     base = load_base(ModelConfig(model_id=str(lab / "base"), dtype="float32"), device=torch.device("cpu"))
     data = DataConfig(dataset="multi_nli", data_dir=str(lab / "data" / "multi_nli"))
     examples = load_evaluation(TASK, data, n, split=split).examples
-    found = label_losses(base.model, base.tokenizer, examples, LABELS, max_length=256, batch_size=8)
+    found = label_losses(base.model, base.tokenizer, examples, LABELS, max_length=256, batch_tokens=2000)
     for k, label in enumerate(LABELS):
         rows, _ = encode([replace(e, target=label) for e in examples], base.tokenizer, 256)
-        nats, _ = answer_losses(base.model, rows, pad_id=0, batch_size=8)
+        nats, _ = answer_losses(base.model, rows, pad_id=0, batch_tokens=2000)
         np.testing.assert_allclose(found.nats[:, k], nats, rtol=1e-5)

@@ -72,7 +72,7 @@ complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate qu
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l top_p -r
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l max_new_tokens -r
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l metrics -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l eval_batch_size -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l eval_batch_tokens -r
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l samples
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l no_samples
 complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l dynamic_lora
@@ -116,7 +116,7 @@ complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l temperature -
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l top_p -r
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l max_new_tokens -r
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l metrics -r
-complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l eval_batch_size -r
+complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l eval_batch_tokens -r
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l json
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -s q -l quiet
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -s v -l verbose
@@ -181,7 +181,7 @@ complete -c lorascope -n '__fish_seen_subcommand_from check' -l temperature -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l top_p -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l max_new_tokens -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l metrics -r
-complete -c lorascope -n '__fish_seen_subcommand_from check' -l eval_batch_size -r
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l eval_batch_tokens -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l samples
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l no_samples
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l dynamic_lora

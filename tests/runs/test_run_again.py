@@ -113,8 +113,8 @@ def test_resume_takes_the_runs_own_configuration_and_no_other(copy):
 
 def test_a_run_whose_evaluation_was_too_large_goes_on_with_fewer_prompts_together(copy, no_pictures):
     (copy / rundir.RESULTS).unlink()
-    assert lorascope("run", "--resume", copy, "--eval_batch_size", "3").code == 0
-    assert read(copy / rundir.CONFIG)["evaluation"]["eval_batch_size"] == 3
+    assert lorascope("run", "--resume", copy, "--eval_batch_tokens", "300").code == 0
+    assert read(copy / rundir.CONFIG)["evaluation"]["eval_batch_tokens"] == 300
     assert package.load(copy).results["config_hash"] == package.load(copy).config.hash
 
 

@@ -87,7 +87,7 @@ def test_a_full_disk_costs_nothing_but_the_interval_since_the_last_checkpoint(ho
 def test_an_evaluation_without_memory_goes_on_as_its_error_says(world):
     with pytest.MonkeyPatch.context() as patch:
         typed = lorascope(*CASES["memory_of_the_evaluation"].arrange(World(world.home, world.tmp, patch)))
-    assert typed.tries == [f"lorascope run --resume {world.out / NAME} --eval_batch_size 4"]
+    assert typed.tries == [f"lorascope run --resume {world.out / NAME} --eval_batch_tokens 2048"]
     assert printed(typed.tries[0]).code == 0
     assert rundir.state(world.out / NAME) == "finished"
 

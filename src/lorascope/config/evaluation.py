@@ -27,15 +27,16 @@ class EvaluationConfig:
     """Most tokens to generate for an answer [the task's]."""
     metrics: str | None = None
     """Names with commas between them: accuracy, bleu, exact_match, meteor, rouge [the task's]."""
-    eval_batch_size: int = 16
-    """Prompts generated together."""
+    eval_batch_tokens: int = 8192
+    """Most tokens that are in memory together: prompts, padded to the longest, and room for their answers. Of short
+    prompts many are answered at a time, of long ones few [the keys and values of a 7B model stay below 5 GB]."""
     samples: bool = True
     """Keep prompts, references and predictions in samples.jsonl."""
 
     def __post_init__(self) -> None:
         floats(self)
         require(self.eval_samples >= 0, "eval_samples", "at least 0 (0 is all)", self.eval_samples)
-        positive(self, "eval_batch_size")
+        positive(self, "eval_batch_tokens")
         if self.max_new_tokens is not None:
             positive(self, "max_new_tokens")
         if self.temperature is not None:

@@ -149,7 +149,7 @@ def _quick(dataset: DatasetType) -> ExperimentConfig:
         data=DataConfig(
             dataset=dataset.value, data_source="builtin", num_samples=0, validation_split=0.05, max_length=320
         ),
-        evaluation=EvaluationConfig(eval_samples=0, eval_batch_size=50, base=True),
+        evaluation=EvaluationConfig(eval_samples=0, base=True),
     )
 
 

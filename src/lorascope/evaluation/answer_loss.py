@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerBase
 
+from lorascope.evaluation.batches import BATCH_TOKENS, by_tokens
 from lorascope.evaluation.generate import base_of, explained_out_of_memory, in_evaluation_mode, pad_id_of
 from lorascope.evaluation.metrics.base import Array, Tally
 from lorascope.tasks.base import Example
@@ -30,29 +31,30 @@ def answer_losses(
     rows: Sequence[Encoded],
     *,
     pad_id: int,
-    batch_size: int = 16,
+    batch_tokens: int = BATCH_TOKENS,
     loss_on: str = "answer",
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Array, NDArray[np.int64]]:
     """Nats (n,) and tokens (n,) of every row's answers, what ends them included, in the rows' order.
 
-    The loss of a corpus is nats.sum() / tokens.sum(). Rows are batched by length and padded on the right, which changes
-    nothing under a causal mask; the loss itself is taken in float32 whatever the model's dtype. The model's mode and
-    configuration are as before afterwards. `progress(done, n)` is called after each batch.
+    The loss of a corpus is nats.sum() / tokens.sum(). Rows of like length go together, at most `batch_tokens` tokens
+    with padding at a time, padded on the right, which changes nothing under a causal mask; the loss itself is taken in
+    float32 whatever the model's dtype. The model's mode and configuration are as before afterwards. `progress(done, n)`
+    is called after each batch.
     """
     nats, tokens = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.int64)
     length = lengths(rows)
-    order = sorted(range(len(rows)), key=lambda i: length[i], reverse=True)
+    done = 0
     keeps = "logits_to_keep" in inspect.signature(base_of(model).forward).parameters
-    with in_evaluation_mode(model), torch.no_grad(), explained_out_of_memory(batch_size):
-        for start in range(0, len(rows), batch_size):
-            picked = order[start : start + batch_size]
+    with in_evaluation_mode(model), torch.no_grad(), explained_out_of_memory(batch_tokens, length):
+        for picked in by_tokens(length, batch_tokens):
             batch = collate([rows[i] for i in picked], pad_id, loss_on)
             losses, row = _token_losses(model, batch, keeps)
             nats[picked] = np.bincount(row, weights=losses, minlength=len(picked))
             tokens[picked] = np.bincount(row, minlength=len(picked))
+            done += len(picked)
             if progress:
-                progress(start + len(picked), len(rows))
+                progress(done, len(rows))
     return nats, tokens
 
 
@@ -62,7 +64,7 @@ def loss_of_examples(
     examples: Sequence[Example],
     max_length: int,
     *,
-    batch_size: int = 16,
+    batch_tokens: int = BATCH_TOKENS,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Tally, set[int]]:
     """The answer loss of every example whose answer fits, and the ids that answers end with.
@@ -74,7 +76,7 @@ def loss_of_examples(
     nats, tokens = np.zeros(len(examples)), np.zeros(len(examples), dtype=np.int64)
     scored = [place[row.id] for row in rows]
     nats[scored], tokens[scored] = answer_losses(
-        model, rows, pad_id=pad_id_of(tokenizer), batch_size=batch_size, progress=progress
+        model, rows, pad_id=pad_id_of(tokenizer), batch_tokens=batch_tokens, progress=progress
     )
     tally = answer_loss_tally(
         nats,

@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerBase
 from lorascope.config.experiment import DataConfig, DataSource, Dtype, EvaluationConfig, ModelConfig
 from lorascope.errors import ConfigError, DataError, ModelError, RunError
 from lorascope.evaluation.answer_loss import loss_of_examples
+from lorascope.evaluation.batches import BATCH_TOKENS
 from lorascope.evaluation.generate import base_of, end_ids, generate, generate_from_ids
 from lorascope.evaluation.likelihood import NAME as LIKELIHOOD
 from lorascope.evaluation.likelihood import label_losses, likelihood_tally
@@ -83,7 +84,7 @@ def evaluate_examples(
             tokenizer,
             data.examples,
             fits,
-            batch_size=config.eval_batch_size,
+            batch_tokens=config.eval_batch_tokens,
             progress=lambda done, n: bar.update(done),
         )
     tallies = [loss]
@@ -95,7 +96,7 @@ def evaluate_examples(
                 data.examples,
                 task.labels,
                 max_length=fits,
-                batch_size=config.eval_batch_size,
+                batch_tokens=config.eval_batch_tokens,
                 progress=lambda done, n: bar.update(done),
             )
         tallies.insert(0, likelihood_tally(losses, data.examples, task.labels, max_length=fits))
@@ -109,7 +110,7 @@ def evaluate_examples(
             tokenizer,
             prompts,
             max_new_tokens=max_new_tokens,
-            batch_size=config.eval_batch_size,
+            batch_tokens=config.eval_batch_tokens,
             temperature=config.temperature,
             top_p=config.top_p,
             stop=task.stop,
@@ -128,7 +129,7 @@ def evaluate_examples(
             "max_new_tokens": max_new_tokens,
             "stop": task.stop,
             **({"end_of_turn": tokenizer.convert_ids_to_tokens(more_ends)} if more_ends else {}),
-            "batch_size": config.eval_batch_size,
+            "batch_tokens": config.eval_batch_tokens,
             "max_prompt_tokens": max_prompt,
             "prompts_cut": sum(len(ids) > max_prompt for ids in prompts),
         },
@@ -225,7 +226,7 @@ class ModelEvaluator:
         max_new_tokens: int = 128,
         temperature: float | None = None,
         top_p: float | None = None,
-        batch_size: int = 8,
+        batch_size: int | None = None,
         *,
         do_sample: bool | None = None,
         stop: str | None = None,
@@ -234,7 +235,7 @@ class ModelEvaluator:
         """Answers in the prompts' order: greedy without a temperature, sampled with one.
 
         `do_sample` False is greedy in any case, True samples at temperature 1 where none is given. An answer ends at
-        end-of-sequence or before `stop`.
+        end-of-sequence or before `stop`. `batch_size` bounds the prompts that are answered together.
         """
         if do_sample is False:
             temperature = top_p = None
@@ -263,7 +264,7 @@ class ModelEvaluator:
         max_new_tokens: int | None = None,
         temperature: float | None = None,
         top_p: float | None = None,
-        batch_size: int = 16,
+        batch_tokens: int = BATCH_TOKENS,
     ) -> Evaluation:
         """Judge the model on `num_samples` examples of a task (0: all), from `data_dir` or another `data_source`."""
         data = DataConfig(
@@ -275,7 +276,7 @@ class ModelEvaluator:
             max_new_tokens=max_new_tokens,
             temperature=temperature,
             top_p=top_p,
-            eval_batch_size=batch_size,
+            eval_batch_tokens=batch_tokens,
         )
         examples = load_evaluation(task, data, num_samples, split=split)
         return evaluate_examples(self.model, self.tokenizer, task, examples, config, about=self.about)

@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
 
 from lorascope.errors import ConfigError, DataError, TrainingError
+from lorascope.evaluation.batches import BATCH_TOKENS, by_tokens
 from lorascope.models.base import context_length
 from lorascope.training.encoding import cut_prompt, encode_prompts
 
@@ -32,7 +33,8 @@ def generate_from_ids(
     rows: Sequence[list[int]],
     *,
     max_new_tokens: int,
-    batch_size: int = 16,
+    batch_tokens: int = BATCH_TOKENS,
+    batch_size: int | None = None,
     temperature: float | None = None,
     top_p: float | None = None,
     stop: str | None = "\n",
@@ -47,11 +49,12 @@ def generate_from_ids(
     (None: no such text), or after `max_new_tokens`; white space in front of it does not count, so that a base model
     that starts with an empty line is not cut there. `temperature` None decodes greedily; a number samples from the
     whole distribution, or from its top_p nucleus, with `seed` (batching then matters). Prompts longer than
-    `max_prompt_tokens` lose their start; without it, one that does not fit the model's context is a ConfigError. The
-    checkpoint's own generation settings, its end-of-sequence ids apart, are left out. `progress(done, n)` is called
-    after each batch. TrainingError where memory does not suffice.
+    `max_prompt_tokens` lose their start; without it, one that does not fit the model's context is a ConfigError.
+    Prompts of like length are answered together, as many as make up `batch_tokens` tokens with padding and room for the
+    answers, and at most `batch_size`. The checkpoint's own generation settings, its end-of-sequence ids apart, are left
+    out. `progress(done, n)` is called after each batch. TrainingError where memory does not suffice.
     """
-    _require_positive(max_new_tokens=max_new_tokens, batch_size=batch_size)
+    _require_positive(max_new_tokens=max_new_tokens, batch_tokens=batch_tokens, batch_size=batch_size)
     if not all(rows):
         raise DataError("empty-prompt", f"prompt {rows.index([])} is empty, and the tokenizer puts no token in front")
     if max_prompt_tokens is not None:
@@ -59,18 +62,18 @@ def generate_from_ids(
     _check_context(model, rows, max_new_tokens)
     config = decoding(model, tokenizer, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, ends=ends)
     final = end_ids(model, tokenizer, ends)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]), reverse=True)  # memory runs out at once or never
+    lengths = [len(ids) + max_new_tokens for ids in rows]
     answers = [""] * len(rows)
+    done = 0
     device = next(model.parameters()).device
     with (
         in_evaluation_mode(model),
         torch.no_grad(),
         _plain(model, config),
         _seeded(seed if config.do_sample else None, model),
-        explained_out_of_memory(batch_size),
+        explained_out_of_memory(batch_tokens, lengths),
     ):
-        for start in range(0, len(rows), batch_size):
-            picked = order[start : start + batch_size]
+        for picked in by_tokens(lengths, batch_tokens, most=batch_size):
             ids, mask = pad_left([rows[i] for i in picked], pad_id_of(tokenizer))
             output = cast(Any, model).generate(
                 input_ids=ids.to(device),
@@ -80,8 +83,9 @@ def generate_from_ids(
             )
             for i, new in zip(picked, output[:, ids.shape[1] :].tolist(), strict=True):
                 answers[i] = _text(new, final, tokenizer, stop)
+            done += len(picked)
             if progress:
-                progress(start + len(picked), len(rows))
+                progress(done, len(rows))
     return answers
 
 
@@ -166,9 +170,9 @@ def _text(ids: list[int], ends: Sequence[int], tokenizer: PreTrainedTokenizerBas
     return (text.split(stop, 1)[0] if stop else text).rstrip()
 
 
-def _require_positive(**values: int) -> None:
+def _require_positive(**values: int | None) -> None:
     for name, value in values.items():
-        if value < 1:
+        if value is not None and value < 1:
             raise ConfigError("config-value", f"{name} must be a positive whole number, got {value}")
 
 
@@ -226,17 +230,17 @@ def _seeded(seed: int | None, model: torch.nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def explained_out_of_memory(batch_size: int) -> Iterator[None]:
-    """Turn a lack of memory into an error that names the way out."""
+def explained_out_of_memory(batch_tokens: int, lengths: Sequence[int]) -> Iterator[None]:
+    """Turn a lack of memory into an error that names the way out; `lengths` are the tokens of the rows."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         # On the CPU it is a plain RuntimeError of the allocator.
         if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "DefaultCPUAllocator" not in str(error):
             raise
-        smaller = max(1, batch_size // 4)
+        alone = batch_tokens < 2 * max(lengths, default=1)  # the longest row was no longer beside another one
         raise TrainingError(
             "out-of-memory",
-            f"the evaluation did not fit into memory with {batch_size} rows at a time",
-            f"--eval_batch_size {smaller}" if batch_size > 1 else "a smaller --max_length or --max_new_tokens",
+            f"the evaluation did not fit into memory with {batch_tokens:,} tokens at a time",
+            "a smaller --max_length or --max_new_tokens" if alone else f"--eval_batch_tokens {batch_tokens // 4}",
         ) from error

@@ -23,6 +23,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerBase
 
 from lorascope.evaluation.answer_loss import answer_losses
+from lorascope.evaluation.batches import BATCH_TOKENS, by_tokens
 from lorascope.evaluation.generate import base_of, explained_out_of_memory, in_evaluation_mode, pad_id_of, pad_left
 from lorascope.evaluation.metrics.accuracy import judge_labels, label_of
 from lorascope.evaluation.metrics.base import Array, Tally, mean_tally
@@ -55,7 +56,7 @@ def label_losses(
     labels: Sequence[str],
     *,
     max_length: int,
-    batch_size: int = 16,
+    batch_tokens: int = BATCH_TOKENS,
     progress: Callable[[int, int], None] | None = None,
 ) -> LabelLosses:
     """Nats of every label as the answer to every example, encoded as in training; `max_length` bounds the whole row.
@@ -71,17 +72,18 @@ def label_losses(
     nats = np.zeros((len(examples), len(labels)))
     tokens = np.zeros(nats.shape, dtype=np.int64)
     pad_id, cut = pad_id_of(tokenizer), 0
-    with in_evaluation_mode(model), torch.no_grad(), explained_out_of_memory(batch_size):
+    with in_evaluation_mode(model), torch.no_grad(), explained_out_of_memory(batch_tokens, (max_length,)):
         for start in range(0, len(examples), CHUNK):
             asked = _ask(examples[start : start + CHUNK], spelt, tokenizer, max_length)
             tokens[start : start + len(asked)] = [[len(answer) for answer in one.answers] for one in asked]
             cut += sum(one.cut for one in asked)
-            order = sorted(range(len(asked)), key=lambda i: len(asked[i].prompt), reverse=True)
-            for first in range(0, len(asked), batch_size):
-                picked = order[first : first + batch_size]
+            done = start
+            lengths = [len(one.prompt) + max(map(len, one.answers)) for one in asked]
+            for picked in by_tokens(lengths, batch_tokens):
                 nats[[start + i for i in picked]] = losses(model, [asked[i] for i in picked], pad_id)
+                done += len(picked)
                 if progress:
-                    progress(start + first + len(picked), len(examples))
+                    progress(done, len(examples))
     return LabelLosses(nats=nats, tokens=tokens, prompts_cut=cut)
 
 
@@ -181,7 +183,7 @@ def _read_again_and_again(model: torch.nn.Module, asked: Sequence[_Asked], pad_i
             Encoded("", one.prompt + one.answers[k], ((len(one.prompt), len(one.prompt) + len(one.answers[k])),), 0)
             for one in asked
         ]
-        nats[:, k], _ = answer_losses(model, rows, pad_id=pad_id, batch_size=len(rows))
+        nats[:, k], _ = answer_losses(model, rows, pad_id=pad_id, batch_tokens=sys.maxsize)
     return nats
 
 

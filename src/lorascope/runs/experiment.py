@@ -168,8 +168,8 @@ def _open(
         stored = _read_config(resume)
         if config is not None:
             # What is generated together may change: a run whose evaluation did not fit into memory goes on.
-            together = config.evaluation.eval_batch_size
-            stored = replace(stored, evaluation=replace(stored.evaluation, eval_batch_size=together))
+            together = config.evaluation.eval_batch_tokens
+            stored = replace(stored, evaluation=replace(stored.evaluation, eval_batch_tokens=together))
         if config is not None and config.hash != stored.hash:
             raise ConfigError(
                 "other-config",
@@ -359,8 +359,10 @@ def _tries(error: TrainingError, folder: Path, config: ExperimentConfig) -> tupl
     if error.code == "nan-loss":
         return (f"--lr {config.training.lr / 10:g}{_replacing(folder)}   (a tenth of what was used)",)
     if error.code == "out-of-memory" and rundir.state(folder) == "unfinished":
-        smaller = max(1, config.evaluation.eval_batch_size // 4)
-        return (rundir.resume_command(folder, "--eval_batch_size", str(smaller)),)
+        return tuple(
+            rundir.resume_command(folder, *text.split()) if text.startswith("--eval_batch_tokens ") else text
+            for text in error.tries
+        )
     return error.tries
 
 

@@ -111,7 +111,6 @@ def training_arguments(
     return TrainingArguments(
         output_dir=str(checkpoints),
         per_device_train_batch_size=t.batch_size,
-        per_device_eval_batch_size=config.evaluation.eval_batch_size,
         gradient_accumulation_steps=t.grad_accum,
         max_steps=t.max_steps,
         learning_rate=t.lr,
@@ -197,6 +196,7 @@ def build_trainer(
         callbacks=[flow, *phased(config, adapted.modules)],
         loss_on=config.data.loss_on,
         pad_id=pad,
+        eval_batch_tokens=config.evaluation.eval_batch_tokens,
     )
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)

@@ -72,10 +72,11 @@ class ExperimentTrainer(GradientMeasuringTrainer):
     `train_dataset` and `eval_dataset` are sequences of Encoded.
     """
 
-    def __init__(self, *, loss_on: str, pad_id: int, **kwargs: Any) -> None:
+    def __init__(self, *, loss_on: str, pad_id: int, eval_batch_tokens: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.loss_on = loss_on
         self.pad_id = pad_id
+        self.eval_batch_tokens = eval_batch_tokens
         self._short_logits = self.model_accepts_loss_kwargs and _takes_short_logits(
             self.accelerator.unwrap_model(self.model)
         )
@@ -122,7 +123,7 @@ class ExperimentTrainer(GradientMeasuringTrainer):
             mine,
             pad_id=self.pad_id,
             loss_on=self.loss_on,
-            batch_size=self.args.per_device_eval_batch_size,
+            batch_tokens=self.eval_batch_tokens,
         )
         sums = torch.tensor([nats.sum(), tokens.sum()], dtype=torch.float64, device=self.args.device)
         total, count = self.accelerator.reduce(sums, reduction="sum").tolist()
