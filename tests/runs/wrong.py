@@ -395,6 +395,6 @@ def memory_of_the_machine(world):
     return failing(world, "transformers.Trainer.training_step", error)
 
 
-@wrong("out-of-memory", "the evaluation did not fit into memory with 16 rows at a time", begins=True)
+@wrong("out-of-memory", "the evaluation did not fit into memory with 8,192 tokens at a time", begins=True)
 def memory_of_the_evaluation(world):
     return failing(world, "transformers.generation.GenerationMixin.generate", torch.OutOfMemoryError("out of memory"))
