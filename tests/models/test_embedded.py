@@ -44,6 +44,7 @@ def test_it_has_every_kind_of_module_that_tinyllama_has():
     assert config.hidden_act == "silu"
     assert config.num_key_value_heads < config.num_attention_heads
     assert not base.tied
+    assert base.tokenizer.name_or_path == "embedded"  # messages name what was typed
     assert base.dtype is torch.float32
     assert {module.projection for module in find_modules(base.model)} == {
         "embed", "q", "k", "v", "o", "gate", "up", "down", "head"

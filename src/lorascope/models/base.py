@@ -153,6 +153,7 @@ def _load_tokenizer(config: ModelConfig, source: Source, settings: PreTrainedCon
     """The tokenizer with a padding token that the embedding has a row for, and what had to be decided for that."""
     with explained(config.model_id, code="no-tokenizer", what="has no tokenizer that can be loaded"):
         tokenizer = AutoTokenizer.from_pretrained(str(source.folder), trust_remote_code=config.trust_remote_code)
+    tokenizer.name_or_path = config.model_id  # what messages call it: the name that was typed, not a folder
     rows = getattr(settings.get_text_config(), "vocab_size", len(tokenizer))
     if tokenizer.eos_token_id is None:
         raise ModelError(
