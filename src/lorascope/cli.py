@@ -30,6 +30,7 @@ from lorascope.cli_options import (
     run_options,
     screen_options,
 )
+from lorascope.cli_report import report_options, watch_options
 from lorascope.cli_split import Given, flag_name, split
 from lorascope.errors import ConfigError, Interrupted, LorascopeError, RunError, near
 from lorascope.report.terminal import Color, Console, write
@@ -89,6 +90,34 @@ VERBS = (
             "lorascope evaluate results/quickstart --eval_samples 0",
             "lorascope evaluate --model models/base --dataset samsum --data_dir data/samsum --plan",
             "lorascope evaluate --predictions answers.jsonl --dataset e2e_nlg --data_dir data/e2e_nlg --plan",
+        ),
+    ),
+    Verb(
+        name="report",
+        heading="share",
+        summary="Write a page of runs, for one or side by side: one HTML file that works offline and can be sent.",
+        arguments="FOLDER...",
+        takes=(1, None),
+        call="lorascope.cli_report:report",
+        options=report_options,
+        examples=(
+            "lorascope report results/quickstart",
+            "lorascope report results/*_s42 -o meeting.html",
+            "lorascope report results/quickstart -o quickstart.html --samples 40",
+        ),
+    ),
+    Verb(
+        name="watch",
+        heading="share",
+        summary="Show the page of a run while it goes on, in a browser on this machine.",
+        arguments="FOLDER",
+        takes=(1, 1),
+        call="lorascope.cli_report:watch",
+        options=watch_options,
+        examples=(
+            "lorascope watch results/e2e_nlg_both_r8_s42",
+            "lorascope watch results/quickstart",
+            "lorascope watch results/quickstart --port 8123",
         ),
     ),
     Verb(

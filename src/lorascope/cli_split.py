@@ -87,9 +87,11 @@ def _tyro_split(verb: Verb, options: list[Option], argv: Sequence[str]) -> tuple
     )
     types: dict[str, Any] = {}
     for o in options:
+        short = (f"-{o.short}",) if o.short else ()
         if o.kind == "switch":
-            short = (f"-{o.short}",) if o.short else ()
             types[o.flag] = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(aliases=short)]
+        elif short:
+            types[o.flag] = Annotated[str, tyro.conf.arg(aliases=short)]
         else:
             types[o.flag] = {"value": str, "pair": bool, "values": Annotated[str, several]}[o.kind]
     make: Any = TypedDict  # its functional form takes names that are data
@@ -115,11 +117,12 @@ def flag_name(word: str) -> str:
 def _refuse_missing_values(options: list[Option], argv: Sequence[str]) -> None:
     """Say what tyro would say in a box of its own: a flag without its value; and refuse a list that is begun twice."""
     kinds = {o.flag: o for o in options}
+    shorts = {f"-{o.short}": o for o in options if o.short}
     seen = set()
     for word, following in pairwise([*argv, "--"]):
         if word == "--":
             return
-        o = kinds.get(flag_name(word)) if word.startswith("--") else None
+        o = kinds.get(flag_name(word)) if word.startswith("--") else shorts.get(word)
         if o is None or o.kind not in ("value", "values"):
             continue
         if "=" not in word and _is_flag(following):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from facts import run_table
 from lorascope import cli
 from lorascope.config.experiment import ExperimentConfig
 from lorascope.config.load import to_json
@@ -79,6 +80,7 @@ def runs(monkeypatch, tmp_path):
         return {"modules": 154}
 
     module("lorascope.runs.check", check=check)
+    monkeypatch.setattr("lorascope.report.serve.serve", lambda page, version, port, console: console.out(version()))
     module(
         "lorascope.evaluation.evaluator",
         evaluate_model=evaluate_model,
@@ -97,8 +99,11 @@ def run_folder(tmp_path):
         (folder / "config.json").write_text(to_json(config or ExperimentConfig()))
         results = {
             "dataset": "e2e_nlg", "target": "both", "r": 8, "lora_alpha": 32.0, "seed": 42, "steps": 100, "model": "m",
-            "parameters": {"trained": 1234567}, "best_validation_loss": 1.5,
+            "parameters": {"trained": 1234567, "total": 12345670, "by_group": {"mlp": 1234567}}, "run": folder.name,
+            "best_validation_loss": 1.5, "best_step": 50, "validation_loss": [[0, 2.0], [50, 1.5]], "phases": [],
+            "training_loss": [[1, 2.0], [100, 1.25]], "active_steps": {"mlp": 100}, "status": "finished",
         }  # fmt: skip
+        run_table().to_parquet(folder / "gradient_analysis.parquet")
         stats = {"mean": 0.25}
         gradients = {"groups": {"mlp": {"norm": stats, "rms": stats, "per_scaling": stats}}, "weights": None}
         (folder / "gradient_analysis.summary.json").write_text(json.dumps(gradients))

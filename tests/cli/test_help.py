@@ -100,11 +100,13 @@ def test_the_top_help_lists_the_verbs_in_their_order(lorascope):
         "compare",
         "run",
         "evaluate",
+        "report",
+        "watch",
         "quickstart",
         "check",
         "env",
     ]
-    assert re.findall(r"^(look|prove|help)$", shown.out, re.M) == ["look", "prove", "help"]
+    assert re.findall(r"^(look|prove|share|help)$", shown.out, re.M) == ["look", "prove", "share", "help"]
     assert "completion" not in shown.out
 
 
@@ -118,7 +120,7 @@ def test_help_is_found_wherever_it_stands(lorascope, line, word):
 
 @pytest.mark.parametrize("example", [example for v in cli.VERBS for example in v.examples])
 def test_every_example_runs(lorascope, runs, run_folder, example):
-    for folder in ("quickstart", "e2e_nlg_attention_only_r8_s42", "e2e_nlg_mlp_only_r8_s42"):
+    for folder in ("quickstart", "e2e_nlg_attention_only_r8_s42", "e2e_nlg_mlp_only_r8_s42", "e2e_nlg_both_r8_s42"):
         run_folder(f"results/{folder}")
     for task in ("e2e_nlg", "samsum"):
         (Path("data") / task).mkdir(parents=True)

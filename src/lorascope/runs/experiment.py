@@ -23,6 +23,7 @@ from lorascope.models.adapters import AdaptedModel, coverage, parameter_counts, 
 from lorascope.models.base import default_device, load_base
 from lorascope.models.modules import find_modules
 from lorascope.report.example import show_example
+from lorascope.report.page import page_of_run
 from lorascope.report.plots import draw_run
 from lorascope.report.run_summary import show_coverage, show_rows, show_run
 from lorascope.report.terminal import Console
@@ -149,6 +150,7 @@ def run(
                 "peak_memory_bytes": results["peak_memory_bytes"],
             }
             rundir.write_json(folder / rundir.ENVIRONMENT, facts)
+            rundir.write_text(folder / rundir.REPORT, page_of_run(folder, results))
             rundir.write_json(folder / rundir.RESULTS, results)
     if not main:  # no barrier: those time out after minutes, and an evaluation may take hours
         rundir.wait(folder)
@@ -273,6 +275,7 @@ def _draw(folder: Path, config: ExperimentConfig, trainer: ExperimentTrainer, re
     with rundir.writing(folder):
         for name, figure in figures.items():
             figure.savefig(folder / f"{name}.png")
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
 
 
 def _evaluate(

@@ -1,0 +1,142 @@
+"""What the verbs that make pages do: `report` and `watch`. No torch."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from lorascope.cli_options import Option, screen_options
+from lorascope.cli_split import Given
+from lorascope.errors import ConfigError, RunError
+from lorascope.report.terminal import Console
+from lorascope.runs import rundir
+
+
+def report_options() -> list[Option]:
+    """The options of `lorascope report`."""
+    return [
+        Option(
+            flag="output", kind="value", group="report", metavar="FILE", short="o",
+            help="Write the page to this file, to be sent: without text of the data (default: report.html in the "
+            "folder, or here for several folders).",
+        ),
+        Option(
+            flag="samples", kind="value", group="report", metavar="INT",
+            help="Show up to this many samples, prompts and answers included (default: 200 in the run's own folder, "
+            "else 0).",
+        ),
+        Option(
+            flag="surface", kind="switch", group="report",
+            help="Also draw gradient_surface.png into each folder: step x layer x gradient in three dimensions.",
+        ),
+        *screen_options("json", "quiet"),
+    ]  # fmt: skip
+
+
+def watch_options() -> list[Option]:
+    """The options of `lorascope watch`."""
+    port = Option(
+        flag="port", kind="value", group="watch", metavar="INT", help="Port on this machine (default: a free one)."
+    )
+    return [port, *screen_options("quiet")]
+
+
+def report(given: Given, console: Console) -> Any:
+    """`lorascope report FOLDER... [-o FILE]`"""
+    folders = [Path(argument) for argument in given.arguments]
+    output = given.get("output")
+    inside = output is None and len(folders) == 1
+    path = Path(output) if output is not None else (folders[0] if inside else Path()) / rundir.REPORT
+    if path.is_dir():
+        raise ConfigError("flag-value", f"--output {path} is a folder", f"--output {path / rundir.REPORT}")
+    samples = _whole("samples", given.get("samples"), None if inside else 0)
+    text = _page(folders, samples)
+    from lorascope.report.page import write_page
+
+    with rundir.writing(path.parent):
+        write_page(path, text)
+    if given.get("surface"):
+        _surfaces(folders, console)
+    console.saved(path)
+    console.out(f"{len(text.encode()) / 1e6:.2f} MB, one file, works offline")
+    if not inside and not samples:
+        console.note("no text of the data inside (--samples 40 adds some)")
+    console.next(shlex.join(["open", str(path)]))
+    return {"file": str(path), "bytes": len(text.encode()), "sources": [str(folder) for folder in folders]}
+
+
+def watch(given: Given, console: Console) -> Any:
+    """`lorascope watch FOLDER`"""
+    folder = Path(given.arguments[0])
+    _known(folder)
+    port = _whole("port", given.get("port"), 0)
+    from lorascope.report.serve import serve
+
+    serve(lambda live: _page([folder], None, live=live), lambda: _version(folder), port or 0, console)
+    return None
+
+
+def _known(folder: Path) -> None:
+    """Refuse a folder that holds no run, also none that has just begun."""
+    found = rundir.state(folder)
+    if found not in ("finished", "unfinished"):
+        raise RunError("no-run", f"{folder} holds no run ({found})", "lorascope ls runs")
+
+
+def _page(folders: list[Path], samples: int | None, *, live: str = "") -> str:
+    """The page of some runs, finished or not."""
+    from lorascope.analysis.compare import compare_runs
+    from lorascope.report.page import frames_for, page_of, samples_for
+    from lorascope.report.page_run import SAMPLES, run_source
+    from lorascope.runs.unfinished import so_far
+
+    for folder in folders:
+        _known(folder)
+    each = samples_for(len(folders), SAMPLES if samples is None else samples)
+    frames = frames_for(len(folders))
+    sources = []
+    for folder in folders:
+        going = rundir.state(folder) == "unfinished"
+        results, table = so_far(folder) if going else (None, None)
+        sources.append(run_source(folder, results=results, table=table, samples=each, frames=frames))
+    all_done = all(source.about["state"] == "finished" for source in sources)
+    remarks = compare_runs(folders).remarks if len(folders) > 1 and all_done else ()
+    if not all_done and len(folders) > 1:
+        remarks = ("undecided: not all of these runs are finished",)
+    return page_of(sources, remarks=remarks, live=live)
+
+
+def _version(folder: Path) -> str:
+    """Changes when the run has gone on."""
+    for name in (rundir.RESULTS, rundir.GRADIENT_JOURNAL):
+        if (folder / name).is_file():
+            found = (folder / name).stat()
+            return f"{name} {found.st_size} {found.st_mtime_ns}"
+    return "nothing yet"
+
+
+def _surfaces(folders: list[Path], console: Console) -> None:
+    import pandas as pd
+
+    from lorascope.report.surface import draw_surface
+
+    for folder in folders:
+        if rundir.state(folder) != "finished":
+            raise RunError("no-run", f"{folder} holds no finished run; --surface draws its table", "lorascope ls runs")
+        results = rundir.read_json(folder / rundir.RESULTS)
+        figure = draw_surface(pd.read_parquet(folder / rundir.GRADIENT_TABLE), title=str(results["run"]))
+        if figure is None:
+            console.note(f"{folder} has no layers to draw a surface of")
+            continue
+        with rundir.writing(folder):
+            figure.savefig(folder / f"{rundir.SURFACE}.png")
+        console.saved(folder / f"{rundir.SURFACE}.png")
+
+
+def _whole(flag: str, text: str | None, default: int | None) -> int | None:
+    if text is None:
+        return default
+    if not text.isdigit():
+        raise ConfigError("flag-value", f"--{flag} got {text!r}; it takes a whole number", f"--{flag} 40")
+    return int(text)
