@@ -1,0 +1,224 @@
+"""A probe's profile: every score of every module with its error, summed over whatever units one asks for.
+
+A score adds up over rows, modules and layers, and so do its values without each block of batches; sums come first, then
+division, root or share, and the interval last. Nothing is drawn or written here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from lorascope.analysis.statistics import Estimate, Floats, Interval, difference, more_batches, ratio
+from lorascope.errors import ConfigError, pick
+
+By = Literal["part", "module", "projection", "layer", "group"]
+Scale = Literal["per_parameter", "sum", "norm", "rms", "share"]
+
+LEVELS: dict[str, tuple[str, ...]] = {
+    "part": ("module", "layer", "stack", "projection", "group"),
+    "module": ("module", "layer", "stack", "group"),
+    "projection": ("projection", "group"),
+    "layer": ("stack", "layer", "group"),
+    "group": ("group",),
+}
+"""Level -> the columns that make a unit. A part is a module, or one role in a fused module."""
+
+SCALES = {
+    "per_parameter": "sum over the unit / number of its weights",
+    "sum": "sum over the unit; grows with its size",
+    "norm": "sqrt(sum)",
+    "rms": "sqrt(sum / number of weights)",
+    "share": "per parameter, as a share of all attention and MLP units",
+}
+"""Scale -> what it is."""
+
+COMPARED = ("attention", "mlp")
+"""The groups that shares and the verdict are about; what is neither is shown and not compared."""
+
+_SIGNED = ("taylor",)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One unit against another: how much more signal per parameter the first one has."""
+
+    first: str
+    second: str
+    effect: float
+    """(first - second) / (first + second) of the signals per parameter: 1 all in the first, -1 all in the second."""
+    ci_low: float
+    """-1 and 1 where nothing can be said; NaN where there are too few batches for an interval."""
+    ci_high: float
+    n: int
+    """Batches."""
+    more: int | None
+    """More batches that would decide it; 0 if it is decided, None where that is out of sight."""
+    test: str
+
+    @property
+    def decided(self) -> bool:
+        """Whether the 95 % interval leaves 0 out."""
+        return self.ci_low > 0 or self.ci_high < 0
+
+    def __str__(self) -> str:
+        if self.decided:
+            leader, other = (self.first, self.second) if self.effect > 0 else (self.second, self.first)
+            low, high = sorted((abs(self.ci_low), abs(self.ci_high)))
+            return f"{leader} leads {other} by {abs(self.effect):.2f} [{low:.2f}, {high:.2f}], {self.n} batches"
+        if math.isnan(self.ci_low):
+            why = f"{self.n} batches give no interval"
+        elif self.ci_high - self.ci_low == 2.0:
+            why = f"no signal above the noise of {self.n} batches"
+        else:
+            why = f"difference {self.effect:+.2f} [{self.ci_low:+.2f}, {self.ci_high:+.2f}]; "
+            why += f"about {self.more:,} more batches would decide" if self.more else "more batches will not decide it"
+        return f"{self.first} against {self.second}: undecided, {why}"
+
+
+@dataclass(frozen=True)
+class SensitivityProfile:
+    """What a probe found. Legend: U parts, K blocks of batches."""
+
+    parts: pd.DataFrame
+    """U rows: module, layer (missing outside the layers), stack, projection (the role), group, kind, out, in, experts,
+    numel, cost_per_rank (of the whole module)."""
+    scores: Mapping[str, Estimate]
+    """Score -> its value in each part: signal, noise, and the means over batches of what else was taken."""
+    n: int
+    """Batches."""
+    tau: float
+    """Agreement of halves of the batches on the order of the parts by signal per parameter: `statistics.stability`."""
+    loss: Interval
+    """Nats per answer token, before any training."""
+    about: Mapping[str, Any]
+    """Model, data, settings, why it stopped, what the user should know: JSON-ready."""
+
+    def table(self, score: str = "signal", *, by: By = "projection", scale: Scale = "per_parameter") -> pd.DataFrame:
+        """One row for each unit of a level: its columns, value, ci_low, ci_high (95 %), numel, above, of.
+
+        `above` of `of` parts have a signal above noise: an interval that lies above 0. ConfigError for a root of a
+        score that has a sign.
+        """
+        estimate = pick(self.scores, score, "score")
+        pick(SCALES, scale, "scale")
+        if scale in ("norm", "rms") and score in _SIGNED:
+            raise ConfigError("signed-score", f"{score} can be negative, so it has no {scale}", "scale='per_parameter'")
+        units, members = self._units(by)
+        numel = members @ self.parts["numel"].to_numpy(dtype=float)
+        weights = members if scale in ("sum", "norm") else members / numel[:, None]
+        if scale == "share":
+            value, low, high = self._shares(estimate, units, weights)
+        else:
+            sums = estimate.combined(weights)
+            value, (low, high) = sums.value, sums.interval()
+        if scale in ("norm", "rms"):
+            value, low, high = (np.sqrt(np.maximum(ends, 0.0)) for ends in (value, low, high))
+        above = self.above_noise()
+        return units.assign(
+            value=value, ci_low=low, ci_high=high, numel=numel.astype(int),
+            above=(members @ above).astype(int), of=members.sum(axis=1).astype(int),
+        )  # fmt: skip
+
+    def above_noise(self) -> Floats:
+        """(U,) 1 where the 95 % interval of a part's signal lies above 0, else 0."""
+        low, _ = self.scores["signal"].interval()
+        return (low > 0).astype(float)
+
+    def compare(self, first: str, second: str) -> Comparison:
+        """Two groups or projections by signal per parameter."""
+        a, b = self._mean_of(first), self._mean_of(second)
+        whole = ratio(self.scores["signal"], a - b, a + b)
+        found = clipped(whole)
+        return Comparison(
+            first=first,
+            second=second,
+            effect=found.value,
+            ci_low=found.low,
+            ci_high=found.high,
+            n=self.n,
+            more=more_batches(whole, self.n),
+            test=f"delete-block jackknife over {self.scores['signal'].blocks} blocks, Fieller",
+        )
+
+    def share_of(self, group: str = "attention") -> Estimate:
+        """Share of a group in the signal per parameter of attention and MLP, with its values without each block."""
+        one = self._mean_of(group)
+        rest = sum((self._mean_of(name) for name in COMPARED), np.zeros(len(self.parts)))
+        pair = self.scores["signal"].combined(np.stack([one, rest]))
+        return Estimate(pair.value[:1] / pair.value[1:], pair.without[:1] / pair.without[1:])
+
+    def strongest(self, projection: str, count: int = 3) -> list[int]:
+        """Layers of a projection by signal per parameter, the strongest first."""
+        table = self.table(by="part")
+        rows = table[(table["projection"] == projection) & table["layer"].notna()]
+        return [int(layer) for layer in rows.sort_values("value", ascending=False)["layer"][:count]]
+
+    @property
+    def verdict(self) -> Comparison | None:
+        """Attention against MLP; None where the model has not both."""
+        return self.compare(*COMPARED) if set(COMPARED) <= set(self.parts["group"]) else None
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Every score of every part: the columns of the parts, score, value, ci_low, ci_high."""
+        tables = []
+        for name, estimate in self.scores.items():
+            low, high = estimate.interval()
+            tables.append(self.parts.assign(score=name, value=estimate.value, ci_low=low, ci_high=high))
+        return pd.concat(tables, ignore_index=True)
+
+    def _units(self, by: By) -> tuple[pd.DataFrame, Floats]:
+        """The units of a level in the parts' order, and which parts belong to each: (V, U) of 0 and 1."""
+        columns = list(pick(LEVELS, by, "level"))
+        keys = self.parts[columns].astype(object).where(self.parts[columns].notna(), None)
+        rows = list(keys.itertuples(index=False, name=None))
+        units = list(dict.fromkeys(rows))
+        place = {unit: i for i, unit in enumerate(units)}
+        members = np.zeros((len(units), len(rows)))
+        members[[place[row] for row in rows], np.arange(len(rows))] = 1.0
+        frame = pd.DataFrame(units, columns=columns)
+        if "layer" in columns:
+            frame["layer"] = frame["layer"].astype("Int64")
+        return frame, members
+
+    def _mean_of(self, name: str) -> Floats:
+        """(U,) weights that make the mean per parameter of a group or projection."""
+        numel = self.parts["numel"].to_numpy(dtype=float)
+        for column in ("group", "projection"):
+            mask = (self.parts[column] == name).to_numpy()
+            if mask.any():
+                weights: Floats = mask / numel[mask].sum()
+                return weights
+        known = dict.fromkeys([*self.parts["group"], *self.parts["projection"]])
+        pick(known, name, "unit")
+        raise AssertionError("unreachable")
+
+    def _shares(self, estimate: Estimate, units: pd.DataFrame, weights: Floats) -> tuple[Floats, Floats, Floats]:
+        counted = units["group"].isin(COMPARED).to_numpy() if "group" in units else np.ones(len(units), dtype=bool)
+        whole = weights[counted].sum(axis=0)
+        rows = [
+            clipped(ratio(estimate, weight, whole), 0.0) if there else Interval(math.nan, math.nan, math.nan)
+            for weight, there in zip(weights, counted, strict=True)
+        ]
+        value, low, high = np.array(rows, dtype=float).T
+        return value, low, high
+
+
+def clipped(found: Interval, least: float = -1.0) -> Interval:
+    """An interval of a ratio that lies between `least` and 1 if what it is made of is not negative."""
+    value, low, high = (min(1.0, max(least, end)) if end == end else end for end in found)
+    return Interval(value, low, high)
+
+
+def compare_shares(profiles: Sequence[SensitivityProfile]) -> list[tuple[int, int, Interval]]:
+    """Attention's share in each pair of profiles: (number of the first, of the second, first minus second).
+
+    The profiles must come from different batches.
+    """
+    shares = [profile.share_of("attention") for profile in profiles]
+    return [(i, j, difference(shares[i], shares[j])) for i in range(len(profiles)) for j in range(i + 1, len(profiles))]

@@ -1,0 +1,1 @@
+"""A probe: what every weight's gradient says about it before any training."""
