@@ -54,8 +54,10 @@ def evaluate(given: Given, console: Console) -> Any:
         ["metric", "value", "95 % interval", "unit"],
         [[name, s.value, _interval(s.ci_low, s.ci_high), s.unit] for name, s in evaluation.metrics.items()],
     )
+    about = evaluation.settings
     counted = f"{evaluation.n:,} of {evaluation.total:,} {evaluation.split} examples"
     console.out(f"{counted}; intervals are over examples, not over seeds")
+    console.out(f"these are {about['examples']['chosen']} ({evaluation.split}: {about['data']['why_split']})")
     if given.get("output"):
         output = Path(given.get("output"))
         with rundir.writing(output.parent):
@@ -75,6 +77,8 @@ def _bare(base: str, config: ExperimentConfig) -> list[str]:
     for name in ("data_source", "data_dir", "data_revision", *OWN_SETTINGS):
         if getattr(config.data, name) not in (None, "auto"):
             flags += [f"--{name}", getattr(config.data, name)]
+    if config.evaluation.constrained:
+        flags.append("--constrained")
     return flags + (["--metrics", config.evaluation.metrics] if config.evaluation.metrics else [])
 
 
@@ -114,8 +118,7 @@ def _judged(given: Given) -> Judged:
 def _plan(given: Given, judged: Judged, seen: Glance, split: str, console: Console) -> dict[str, Any]:
     config = judged.resolved.config
     settings = config.evaluation
-    how = "greedy" if settings.temperature is None else f"sampled at temperature {settings.temperature:g}"
-    answers = f"{how}, {settings.eval_batch_tokens:,} tokens together"
+    answers = f"{settings.decoding}, {settings.eval_batch_tokens:,} tokens together"
     if seen.first is not None and seen.first.is_text:
         answers = "none: plain text is judged by the loss alone"
     lines = {
@@ -146,6 +149,8 @@ def _score(judged: Judged, split: str | None, console: Console) -> Any:
     from lorascope.tasks.split import load_evaluation
 
     data = judged.resolved.config.data
+    if judged.resolved.config.evaluation.constrained:
+        raise ConfigError("flags-exclude", "--constrained is for answers that are made here", "leave it out")
     task = with_metrics(find_task(data), judged.resolved.config.evaluation.metrics)
     assert judged.predictions is not None
     predictions = read_predictions(judged.predictions)

@@ -170,7 +170,7 @@ def evaluate_options() -> list[Option]:
                 "model", "dtype", "device_map", "attn_implementation", "trust_remote_code",
                 "dataset", "data_source", "data_revision", "data_dir", "prompt_column", "target_column",
                 "prompt_template", "max_length",
-                "eval_samples", "temperature", "top_p", "max_new_tokens", "metrics", "eval_batch_tokens",
+                "eval_samples", "temperature", "top_p", "constrained", "max_new_tokens", "metrics", "eval_batch_tokens",
             )
         ),
         *screen_options("json", "quiet", "verbose"),

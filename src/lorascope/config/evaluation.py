@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from lorascope.config.checks import floats, positive, require
+from lorascope.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,9 @@ class EvaluationConfig:
     """None decodes greedily, a number samples [greedy: the same text every time]."""
     top_p: float | None = None
     """Nucleus sampling; needs --temperature."""
+    constrained: bool = False
+    """Of every token, take the most probable one that keeps the answer within the task's grammar (wikisql has one). Its
+    scores get names of their own, since they do not compare with those of free answers."""
     max_new_tokens: int | None = None
     """Most tokens to generate for an answer [the task's]."""
     metrics: str | None = None
@@ -49,3 +53,14 @@ class EvaluationConfig:
         if self.top_p is not None:
             require(0 < self.top_p <= 1, "top_p", "above 0 and at most 1", self.top_p)
             require(self.temperature is not None, "top_p", "given together with --temperature", self.top_p)
+        if self.constrained and self.temperature is not None:
+            raise ConfigError(
+                "flags-exclude", "constrained decoding is greedy: it takes no temperature", "leave one of them out"
+            )
+
+    @property
+    def decoding(self) -> str:
+        """How tokens are chosen, in words."""
+        if self.temperature is not None:
+            return f"sampled at temperature {self.temperature:g}"
+        return "greedy, constrained to the task's grammar" if self.constrained else "greedy"

@@ -21,10 +21,11 @@ from lorascope.config.experiment import DataConfig, DataSource, Dtype, Evaluatio
 from lorascope.errors import ConfigError, DataError, ModelError, RunError
 from lorascope.evaluation.answer_loss import loss_of_examples
 from lorascope.evaluation.batches import BATCH_TOKENS
+from lorascope.evaluation.constrained import CONSTRAINED, Constraint, grammars_of
 from lorascope.evaluation.generate import base_of, end_ids, generate, generate_from_ids
 from lorascope.evaluation.likelihood import NAME as LIKELIHOOD
 from lorascope.evaluation.likelihood import label_losses, likelihood_tally
-from lorascope.evaluation.metrics import FROM_MODEL, with_metrics
+from lorascope.evaluation.metrics import FROM_MODEL, as_asked
 from lorascope.evaluation.result import Evaluation, assemble
 from lorascope.models.adapters import load_adapter
 from lorascope.models.base import context_length, load_base
@@ -104,6 +105,10 @@ def evaluate_examples(
     if not answers:
         return assemble(task, data, None, settings={"model": named}, tallies=tallies)
     prompts = prompt_ids(data.examples, tokenizer)
+    final = end_ids(model, tokenizer, ends)
+    constraint = None
+    if config.constrained:
+        constraint = Constraint(grammars_of(task, data.examples), tokenizer, stop=task.stop, ends=final)
     with _bar(console, len(data.examples), "answers") as bar:
         predictions = generate_from_ids(
             model,
@@ -117,6 +122,7 @@ def evaluate_examples(
             ends=ends,
             seed=SAMPLING_SEED,
             max_prompt_tokens=max_prompt,
+            constraint=constraint,
             progress=lambda done, n: bar.update(done),
         )
     sampling = {"temperature": config.temperature, "top_p": config.top_p, "seed": SAMPLING_SEED}
@@ -126,6 +132,7 @@ def evaluate_examples(
         "decoding": {
             "method": "greedy" if config.temperature is None else "sampling",
             **({} if config.temperature is None else sampling),
+            **({} if constraint is None else {"constrained": True, "stuck": constraint.named(data.examples)}),
             "max_new_tokens": max_new_tokens,
             "stop": task.stop,
             **({"end_of_turn": tokenizer.convert_ids_to_tokens(more_ends)} if more_ends else {}),
@@ -134,7 +141,9 @@ def evaluate_examples(
             "prompts_cut": sum(len(ids) > max_prompt for ids in prompts),
         },
     }
-    return assemble(task, data, predictions, settings=settings, tallies=tallies)
+    return assemble(
+        task, data, predictions, settings=settings, tallies=tallies, suffix=CONSTRAINED if constraint else ""
+    )
 
 
 def longest_prompt(max_length: int, max_new_tokens: int, window: int | None) -> int:
@@ -164,7 +173,7 @@ def evaluate_model(
     `evaluation.eval_samples` examples of `split` (the task's evaluation split unless named) are taken.
     """
     evaluation = evaluation or EvaluationConfig()
-    task = with_metrics(find_task(data), evaluation.metrics)
+    task = as_asked(find_task(data), evaluation)
     examples = load_evaluation(task, data, evaluation.eval_samples, split=split)  # before the model: it fails sooner
     loaded = load_model(model, adapter)
     return evaluate_examples(
@@ -264,20 +273,22 @@ class ModelEvaluator:
         max_new_tokens: int | None = None,
         temperature: float | None = None,
         top_p: float | None = None,
+        constrained: bool = False,
         batch_tokens: int = BATCH_TOKENS,
     ) -> Evaluation:
         """Judge the model on `num_samples` examples of a task (0: all), from `data_dir` or another `data_source`."""
         data = DataConfig(
             dataset=dataset, data_source=data_source, data_dir=None if data_dir is None else str(data_dir)
         )
-        task = find_task(data)
         config = EvaluationConfig(
             eval_samples=num_samples,
             max_new_tokens=max_new_tokens,
             temperature=temperature,
             top_p=top_p,
+            constrained=constrained,
             eval_batch_tokens=batch_tokens,
         )
+        task = as_asked(find_task(data), config)
         examples = load_evaluation(task, data, num_samples, split=split)
         return evaluate_examples(self.model, self.tokenizer, task, examples, config, about=self.about)
 

@@ -16,6 +16,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase, StoppingCrit
 
 from lorascope.errors import ConfigError, DataError, TrainingError
 from lorascope.evaluation.batches import BATCH_TOKENS, by_tokens
+from lorascope.evaluation.constrained import Constraint
 from lorascope.models.base import context_length
 from lorascope.training.encoding import cut_prompt, encode_prompts
 
@@ -41,6 +42,7 @@ def generate_from_ids(
     ends: Collection[int] = (),
     seed: int = 0,
     max_prompt_tokens: int | None = None,
+    constraint: Constraint | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[str]:
     """Answers to prompts that are ids, in the prompts' order, without white space at their ends.
@@ -51,8 +53,9 @@ def generate_from_ids(
     whole distribution, or from its top_p nucleus, with `seed` (batching then matters). Prompts longer than
     `max_prompt_tokens` lose their start; without it, one that does not fit the model's context is a ConfigError.
     Prompts of like length are answered together, as many as make up `batch_tokens` tokens with padding and room for the
-    answers, and at most `batch_size`. The checkpoint's own generation settings, its end-of-sequence ids apart, are left
-    out. `progress(done, n)` is called after each batch. TrainingError where memory does not suffice.
+    answers, and at most `batch_size`. With a `constraint`, whose example i row i answers, greedy decoding chooses among
+    the tokens that it allows. The checkpoint's own generation settings, its end-of-sequence ids apart, are left out.
+    `progress(done, n)` is called after each batch. TrainingError where memory does not suffice.
     """
     _require_positive(max_new_tokens=max_new_tokens, batch_tokens=batch_tokens, batch_size=batch_size)
     if not all(rows):
@@ -79,6 +82,7 @@ def generate_from_ids(
                 input_ids=ids.to(device),
                 attention_mask=mask.to(device),
                 generation_config=config,
+                logits_processor=[constraint.processor(picked, ids.shape[1])] if constraint else None,
                 stopping_criteria=StoppingCriteriaList([Spells(stop, tokenizer, ids.shape[1])] if stop else []),
             )
             for i, new in zip(picked, output[:, ids.shape[1] :].tolist(), strict=True):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from lorascope import __version__
 from lorascope.evaluation.metrics import FROM_MODEL, find_metric
 from lorascope.evaluation.metrics.base import Tally, bootstrap_ci
 from lorascope.tasks.base import Task
@@ -67,17 +68,20 @@ def assemble(
     *,
     settings: Mapping[str, Any],
     tallies: Sequence[Tally] = (),
+    suffix: str = "",
 ) -> Evaluation:
     """Score predictions, one per example of `data` and in its order, with the task's metrics.
 
     None for `predictions` where nothing was asked: `tallies` alone count. `settings` tell how the predictions came
-    about, `tallies` are numbers that come from the model itself (answer loss, likelihood). Every metric is resampled
+    about, `tallies` are numbers that come from the model itself (answer loss, likelihood). `suffix` is put behind the
+    names of the predictions' scores, where these do not compare with others of the metric. Every metric is resampled
     with the same draws, so that the intervals of several evaluations of the same examples compare.
     """
     counted: list[Tally] = []
     if predictions is not None:
         asked = [name for name in task.metrics if name not in FROM_MODEL]
-        counted += [tally for name in asked for tally in find_metric(name)(predictions, data.examples, task)]
+        judged = [tally for name in asked for tally in find_metric(name)(predictions, data.examples, task)]
+        counted += [replace(tally, name=tally.name + suffix) for tally in judged]
     counted += tallies
     scores = [dict[str, float | None]() for _ in data.examples]
     for tally in counted:
@@ -91,12 +95,13 @@ def assemble(
         total=data.total,
         metrics={tally.name: _score(tally) for tally in counted},
         settings={
+            "lorascope": __version__,
             "task_version": task.version,
             "examples": {"evaluated": len(data.examples), "in_split": data.total, "chosen": data.chosen},
             "data": {**data.provenance, "notes": list(data.notes)},
             **settings,
             "interval": f"95 %, percentile bootstrap over examples, {N_BOOT} draws, seed {BOOT_SEED}",
-            "metrics": {tally.name: dict(tally.settings) for tally in counted},
+            "metrics": {tally.name: {"version": tally.version, **tally.settings} for tally in counted},
         },
         samples=[
             {"id": e.id, "prompt": e.prompt, "references": list(e.references), **said, "scores": mine}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lorascope.config.experiment import ExperimentConfig
-from lorascope.evaluation.metrics import with_metrics
+from lorascope.evaluation.metrics import as_asked
 from lorascope.models.adapters import coverage, parameter_counts, select, wrap
 from lorascope.models.base import load_config_only
 from lorascope.models.modules import find_modules
@@ -36,7 +36,7 @@ def check(config: ExperimentConfig, console: Console) -> dict[str, Any]:
         counts = parameter_counts(adapted.model)
         show_coverage(coverage(modules, targets), config.lora.r, counts, console)
 
-        task = with_metrics(find_task(config.data), config.evaluation.metrics)
+        task = as_asked(find_task(config.data), config.evaluation)
         training = load_training(task, config.data)
         held_out = load_evaluation(task, config.data, config.evaluation.eval_samples, training=training)
         rows = prepare(config, task, base, training.train, training.validation, console=console)
@@ -46,7 +46,7 @@ def check(config: ExperimentConfig, console: Console) -> dict[str, Any]:
         console.out("phases, by updates done:", *draw_phases(phases, config.training.max_steps))
     tokens = np.array(lengths(rows.train))
     console.out(f"tokens of a row: {np.median(tokens):.0f} in the middle, {tokens.max()} at most")
-    console.out(f"{len(held_out.examples):,} of {held_out.total:,} {held_out.split} examples to evaluate")
+    console.out(f"{held_out.count()} to evaluate: {held_out.chosen}")
     show_example(pieces(rows.train[0], base.tokenizer, config.data.loss_on), console)
     return {
         "modules": len(targets),

@@ -17,7 +17,7 @@ from lorascope.config.experiment import ExperimentConfig
 from lorascope.config.load import from_json, to_json
 from lorascope.errors import ConfigError, Interrupted, LorascopeError, RunError, TrainingError
 from lorascope.evaluation.evaluator import evaluate_examples
-from lorascope.evaluation.metrics import with_metrics
+from lorascope.evaluation.metrics import as_asked
 from lorascope.evaluation.result import Evaluation
 from lorascope.models.adapters import AdaptedModel, coverage, parameter_counts, select, wrap
 from lorascope.models.base import default_device, load_base
@@ -108,7 +108,7 @@ def run(
     started = time.monotonic()
     main = PartialState().is_main_process
     with rundir.locked(folder, only=main), captured(verbose=console.verbose) as caught, _explained(config, folder):
-        task = with_metrics(find_task(config.data), config.evaluation.metrics)
+        task = as_asked(find_task(config.data), config.evaluation)
         training = load_training(task, config.data)
         held_out = None
         if config.evaluation.enabled:

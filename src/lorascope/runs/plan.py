@@ -9,6 +9,7 @@ from typing import Any
 
 from safetensors import safe_open
 
+from lorascope.config.experiment import EvaluationConfig
 from lorascope.config.load import Resolved, flat
 from lorascope.errors import DataError
 from lorascope.models import embedded
@@ -53,7 +54,7 @@ def plan(resolved: Resolved, console: Console, *, example: bool = True) -> dict[
         f"= {training.max_steps * rows:,} rows per process; validation and checkpoint every {training.validate_every} "
         f"and {training.checkpoint_every} steps",
         "evaluation": (f"{evaluation.eval_samples or 'all'} examples of the {task.evaluation_split or 'test'} split, "
-        + _answers(evaluation.temperature, first))
+        + _answers(evaluation, first))
         if evaluation.enabled
         else "none",
     }  # fmt: skip
@@ -79,10 +80,10 @@ def plan(resolved: Resolved, console: Console, *, example: bool = True) -> dict[
     }
 
 
-def _answers(temperature: float | None, first: Example | None) -> str:
+def _answers(evaluation: EvaluationConfig, first: Example | None) -> str:
     if first is not None and first.is_text:
         return "by the loss alone"
-    return "greedy" if temperature is None else f"sampled at temperature {temperature:g}"
+    return evaluation.decoding
 
 
 def _show_first(example: Example | None, loss_on: str, console: Console) -> None:

@@ -56,15 +56,20 @@ class EvaluationData:
     total: int
     """Examples of the whole split."""
     chosen: str
-    """Why these ones, in words."""
+    """Why these ones, and why so many, in words."""
     notes: tuple[str, ...]
     provenance: dict[str, Any]
-    """JSON-ready: task, version, source, files, rows, sha256 of the split, overlap with the training rows."""
+    """JSON-ready: task, version, source, files, rows, sha256 of the split, why this split, how many were asked for,
+    overlap with the training rows."""
 
     def describe(self) -> str:
         """What was loaded, a line; then a line per note."""
-        head = f"  evaluate  {len(self.examples):,} of {self.total:,} {self.split} examples ({self.chosen})"
+        head = f"  evaluate  {self.count()} ({self.chosen})"
         return "\n".join([head, *(f"  note      {note}" for note in self.notes)])
+
+    def count(self) -> str:
+        """How many of which split, in words."""
+        return f"{len(self.examples):,} of {self.total:,} {self.split} examples"
 
 
 def load_training(task: Task, data: DataConfig) -> TrainingData:
@@ -134,7 +139,13 @@ def load_evaluation(
     notes = [*loaded.notes, *([task.metrics_note] if task.metrics_note else [])]
     if n > len(everything):
         notes.append(f"eval_samples asks for {n:,} examples and {split} has {len(everything):,}: all are taken")
-    provenance = {**_provenance(task, loaded, split), "examples": len(examples), "total": len(everything)}
+    provenance = {
+        **_provenance(task, loaded, split),
+        "why_split": why_split(task, split),
+        "eval_samples": n,
+        "examples": len(examples),
+        "total": len(everything),
+    }
     if training is not None:
         overlap = _overlap(everything, examples, training)
         provenance["overlap"] = overlap
@@ -148,12 +159,19 @@ def load_evaluation(
         examples=examples,
         split=split,
         total=len(everything),
-        chosen=f"the same in every run: seed {EVALUATION_SEED}, official order"
+        chosen=f"eval_samples {n:,}, the same ones in every run: seed {EVALUATION_SEED}, official order"
         if part
         else "all of the split, in its order",
         notes=tuple(notes),
         provenance=provenance,
     )
+
+
+def why_split(task: Task, split: str) -> str:
+    """Why a split is the one that is evaluated, in words."""
+    if split != task.evaluation_split:
+        return "asked for"
+    return "the task's test split" if split == "test" else "there is no test split with right answers"
 
 
 def draw(items: Sequence[T], num: int, seed: int) -> list[T]:

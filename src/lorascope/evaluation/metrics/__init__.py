@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lorascope import registry
+from lorascope.config.experiment import EvaluationConfig
 from lorascope.errors import ConfigError, pick
 from lorascope.evaluation.metrics.accuracy import accuracy
 from lorascope.evaluation.metrics.base import Metric
@@ -100,6 +101,22 @@ def with_metrics(task: Task, names: str | None) -> Task:
     if NEED_TABLES & {*chosen} and not NEED_TABLES & {*task.metrics}:
         raise no_tables(", ".join(sorted(NEED_TABLES & {*chosen})))
     return replace(task, metrics=chosen, metrics_note=None)
+
+
+def as_asked(task: Task, evaluation: EvaluationConfig) -> Task:
+    """The task as an evaluation judges it. Refuses what could only fail after the training, as `with_metrics` does."""
+    if evaluation.constrained and task.grammar is None:
+        raise no_grammar(task)
+    return with_metrics(task, evaluation.metrics)
+
+
+def no_grammar(task: Task) -> ConfigError:
+    """What to say where answers cannot be constrained."""
+    return ConfigError(
+        "no-grammar",
+        f"answers of {task.name} are free text: there is no grammar that decoding could be constrained to",
+        "leave --constrained out",
+    )
 
 
 def _accept(name: str, value: object) -> Metric:

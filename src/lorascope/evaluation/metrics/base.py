@@ -41,6 +41,8 @@ class Tally:
     """Score of each example alone (n,), in the same unit."""
     settings: Mapping[str, Any]
     """What somebody needs who wants the same number: signature, tokenisation, rule."""
+    version: int = 1
+    """Raised whenever the same answers would get another number."""
 
     @property
     def value(self) -> float:
