@@ -62,7 +62,10 @@ def runs(monkeypatch, tmp_path):
         stub.seen.append((model, adapter, data, evaluation, split))
         score = types.SimpleNamespace(value=41.6, ci_low=39.0, ci_high=44.1, unit="0-100")
         result = {"dataset": data.dataset, "split": split, "n": 2, "metrics": {"bleu": {"value": 41.6}}, "settings": {}}
-        settings = {"data": {"notes": []}}
+        settings = {
+            "data": {"notes": [], "why_split": "the task's test split"},
+            "examples": {"chosen": "all of the split, in its order"},
+        }
         return types.SimpleNamespace(
             metrics={"bleu": score}, n=2, total=5, split=split, settings=settings, to_dict=lambda: result
         )

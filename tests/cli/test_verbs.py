@@ -35,6 +35,7 @@ def test_evaluate_a_run_uses_its_configuration_under_the_flags(runs, lorascope, 
     assert (evaluation.eval_samples, evaluation.temperature, split_name) == (7, 0.5, "test")
     assert re.search(r"^bleu +41\.6  \[39\.0, 44\.1\] +0-100$", shown.out, re.M)
     assert json.loads((tmp_path / "out" / "x.json").read_text())["metrics"] == {"bleu": {"value": 41.6}}
+    assert "these are all of the split, in its order (test: the task's test split)" in shown.out
     assert "Saved out/x.json" in shown.out
     assert (
         shown.out.splitlines()[-1]
@@ -50,6 +51,27 @@ def test_evaluate_an_adapter_takes_the_base_that_it_names(runs, lorascope, tmp_p
     (first, adapter, _, _, split_name), (second, *_) = runs.seen
     assert (first.model_id, adapter, split_name) == ("base-of-adapter", Path("adapter"), "validation")
     assert second.model_id == "other"
+
+
+def test_constrained_decoding_is_planned_passed_on_and_refused_for_answers_made_elsewhere(lorascope, runs, tmp_path):
+    line = "evaluate --model m --dataset wikisql --data_source builtin --constrained"
+    assert "greedy, constrained to the task's grammar" in lorascope(f"{line} --plan").out
+    assert lorascope(line).code == 0
+    assert runs.seen[0][3].constrained
+    Path("p.jsonl").write_text('{"prediction": "A"}\n')
+    shown = lorascope("evaluate --predictions p.jsonl --dataset wikisql --data_source builtin --constrained")
+    assert (shown.code, "error[flags-exclude]" in shown.err) == (2, True)
+    assert lorascope(f"{line} --temperature 1").code == 2
+
+
+def test_what_answers_made_elsewhere_cannot_have_is_said(lorascope, runs, tmp_path):
+    (tmp_path / "multinli_1.0_dev_matched.jsonl").write_text(
+        '{"gold_label": "neutral", "sentence1": "a", "sentence2": "b"}\n'
+    )
+    Path("p.jsonl").write_text('{"prediction": "neutral"}\n')
+    shown = lorascope(f"evaluate --predictions p.jsonl --dataset multi_nli --data_dir {tmp_path}")
+    assert "accuracy_likelihood is left out: asked of a model, and these answers were made elsewhere" in shown.err
+    assert "(validation: there is no test split with right answers)" in shown.out
 
 
 def test_evaluate_predictions_needs_no_model(lorascope, runs, tmp_path):

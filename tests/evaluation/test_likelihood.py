@@ -227,6 +227,8 @@ def test_by_likelihood_alone_nothing_is_generated():
 
 
 def test_it_needs_labels():
+    with pytest.raises(ConfigError, match="no-labels"):
+        evaluate_examples(toy_model(), toy_tokenizer(), replace(TASK, labels=()), held_out())
     with pytest.raises(ConfigError, match=r"no-labels.*accuracy_likelihood needs a closed set"):
         with_metrics(TASKS["samsum"], "rouge,accuracy_likelihood")
 

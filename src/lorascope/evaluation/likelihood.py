@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerBase
 
+from lorascope.errors import ConfigError
 from lorascope.evaluation.answer_loss import answer_losses
 from lorascope.evaluation.batches import BATCH_TOKENS, by_tokens
 from lorascope.evaluation.generate import base_of, explained_out_of_memory, in_evaluation_mode, pad_id_of, pad_left
@@ -63,9 +64,11 @@ def label_losses(
 
     A prompt goes through the model once, and the labels follow from its keys and values; a model that keeps none reads
     the prompt anew for each label. Softmax and sums are float32 whatever the model's dtype. The model is afterwards as
-    before. `progress(done, n)` is called after each batch. Errors: DataError where a label alone does not fit,
-    TrainingError where memory does not suffice.
+    before. `progress(done, n)` is called after each batch. Errors: ConfigError without labels, DataError where a label
+    alone does not fit, TrainingError where memory does not suffice.
     """
+    if not labels:
+        raise ConfigError("no-labels", f"{NAME} needs a closed set of labels, and the task has none")
     losses = _after_one_reading if "past_key_values" in _arguments(model) else _read_again_and_again
     before, after = _margins(examples)
     spelt = [f"{before}{label}{after}" for label in labels]
@@ -170,7 +173,9 @@ def _after_one_reading(model: torch.nn.Module, asked: Sequence[_Asked], pad_id: 
                 **({"position_ids": at} if "position_ids" in takes else {}),
             )
             logits = torch.cat([logits, more.logits], dim=1)
-        each = cross_entropy(logits.float().transpose(1, 2), answers, ignore_index=IGNORED, reduction="none")
+        each = cross_entropy(
+            logits.float().transpose(1, 2), answers.to(logits.device), ignore_index=IGNORED, reduction="none"
+        )
         nats[:, k] = each.double().sum(dim=1).cpu().numpy()
     return nats
 
