@@ -1,25 +1,23 @@
-"""The pass over the calibration batches: forward, backward, facts about every weight, sums over batches.
-
-Memory beside the model: the exact sum of all gradients (4 bytes a weight, as much as the weights in float32), one
-gradient at a time, and K sketches of at most 64 KiB for each part. `plan` says it beforehand.
-"""
+"""The pass over the calibration batches: forward, backward, facts about every weight, sums over batches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.distributed import ReduceOp, all_gather_object, all_reduce, get_rank, get_world_size, is_initialized
+from torch import nn
+from torch.distributed import get_rank, get_world_size, is_initialized
 
 from lorascope.errors import ConfigError, DataError, pick
 from lorascope.measure.probing.gradients import Batch, Loss, weight_gradients
+from lorascope.measure.probing.observe import Now, watching
 from lorascope.measure.probing.parts import Part, Weight
-from lorascope.measure.probing.scores import DEFAULT_SCORES, PROBE_SCORES, WeightGradient
-from lorascope.measure.probing.sketch import BlockGram, Sketch
+from lorascope.measure.probing.scores import DEFAULT_SCORES, ON_REQUEST, PROBE_SCORES, SPECTRA
+from lorascope.measure.probing.sums import Sums, any_process
 
 Floats = NDArray[np.float64]
 
@@ -34,8 +32,10 @@ class ProbeSettings:
     r: int = 8
     alpha: float = 32.0
     lr: float = 2e-4
-    scores: tuple[str, ...] = DEFAULT_SCORES
-    """Scores of every batch, names of PROBE_SCORES."""
+    scores: tuple[str, ...] = ()
+    """Scores on request, beside DEFAULT_SCORES: names of PROBE_SCORES and ON_REQUEST."""
+    directions: int = 64
+    """Most singular values that are kept of a module; at least twice the largest rank that may be given to it."""
     seed: int = 0
     """Of LoRA's random matrices and of the sketches' signs."""
     blocks: int = BLOCKS
@@ -44,9 +44,25 @@ class ProbeSettings:
 
     def __post_init__(self) -> None:
         for name in self.scores:
-            pick(PROBE_SCORES, name, "score")
-        if self.blocks < 2:
-            raise ConfigError("config-value", f"blocks must be at least 2, got {self.blocks}", "16")
+            pick({**PROBE_SCORES, **ON_REQUEST}, name, "score")
+        for name, least in (("r", 1), ("blocks", 2), ("directions", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError("config-value", f"{name} must be at least {least}, got {getattr(self, name)}")
+
+    @property
+    def of_batches(self) -> tuple[str, ...]:
+        """The scores that are taken of every batch's gradient."""
+        return tuple(dict.fromkeys([*DEFAULT_SCORES, *(name for name in self.scores if name in PROBE_SCORES)]))
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """Those that need the inputs of layers and the gradients of their outputs."""
+        return tuple(n for n in self.scores if n in ("fisher", "plop", "whitened", "whitened_diagonal", "eva"))
+
+    @property
+    def signed(self) -> bool:
+        """Whether the gradients are added up a second time, with alternating signs."""
+        return bool({"spectrum", "whitened", "whitened_diagonal", "gora"} & set(self.scores))
 
 
 @dataclass(frozen=True)
@@ -55,7 +71,7 @@ class Collected:
 
     parts: tuple[Part, ...]
     scores: dict[str, Floats]
-    """Score -> (n, U), in the order in which the batches were given."""
+    """Score -> (n, U), in the order in which the batches were given; NaN for a part that has none."""
     nats: Floats
     """(n,) sum over the batch's answer tokens."""
     tokens: NDArray[np.int64]
@@ -67,6 +83,11 @@ class Collected:
     gram: Floats
     """(U, K, K) inner products between the blocks' sums of Z."""
     settings: ProbeSettings
+    fixed: dict[str, Floats] = field(default_factory=dict)
+    """Score of the weights, or of all batches together -> (U,)."""
+    spectra: dict[str, dict[str, tuple[Floats, Floats]]] = field(default_factory=dict)
+    """Spectrum -> path of a module -> (k,) values, and the same of the noise alone (NaN where there is no such thing).
+    """
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -98,144 +119,61 @@ def collect(
     if len(batches) < 2:
         raise DataError("too-few-rows", "a probe needs at least two batches: an error takes a difference", "more rows")
     rank, world = (get_rank(), get_world_size()) if is_initialized() else (0, 1)
-    sums = _Sums(weights, settings)
-    with weight_gradients(model, weights, sums.take, checkpointing=settings.checkpointing) as run:
-        for start in range(0, len(batches), world):
-            number = start + rank
+    sums = Sums(weights, settings)
+    now = Now(mask=torch.ones(0, 0, dtype=torch.bool), tokens=1)
+
+    def start(batch: Batch, tokens: int) -> None:
+        now.mask, now.tokens = batch["attention_mask"].bool(), tokens
+
+    watched = watching(model, weights, now, sums.watch) if settings.watched else nullcontext()
+    with watched, weight_gradients(model, weights, sums.take, start, checkpointing=settings.checkpointing) as run:
+        for first in range(0, len(batches), world):
+            number = first + rank
             if number < len(batches):
-                sums.begin(number % settings.blocks)
+                sums.begin(number)
                 loss = run(batches[number])
-                sums.end(number, loss)
+                sums.end(loss, rows=sum(len(batch["input_ids"]) for batch in batches[number]))
                 if progress:
-                    progress(min(start + world, len(batches)), loss)
-            if enough and start + world < len(batches):
-                stop = enough(start + world, lambda: sums.collected(world))
-                if _any(stop, weights[0].parameter.device, world):
+                    progress(min(first + world, len(batches)), loss)
+            if enough and first + world < len(batches):
+                stop = enough(first + world, lambda: _collected(sums, settings, world))
+                if any_process(stop, sums.device, world):
                     break
-    return sums.collected(world)
+    return _collected(sums, settings, world, finish=True)
 
 
-class _Sums:
-    """What is added up while the batches go by."""
-
-    def __init__(self, weights: Sequence[Weight], settings: ProbeSettings) -> None:
-        self.weights = weights
-        self.settings = settings
-        self.parts = tuple(part for weight in weights for part in weight.parts)
-        self._place = {id(part): i for i, part in enumerate(self.parts)}
-        self._random = [self._draw(weight, number) for number, weight in enumerate(weights)]
-        self._number = {id(weight): number for number, weight in enumerate(weights)}
-        self._total: dict[int, Tensor] = {}
-        self._grams = [
-            BlockGram(
-                Sketch(
-                    (part.shape[0] * part.shape[1], part.shape[2]),
-                    seed=settings.seed + 1_000_000 + i,  # not the streams of the random matrices
-                    device=weight.parameter.device,
-                ),
-                settings.blocks,
-                weight.parameter.device,
-            )
-            for i, (weight, part) in enumerate((w, p) for w in weights for p in w.parts)
-        ]
-        self._rows: list[tuple[int, Loss, Floats]] = []
-        self._now: dict[int, Tensor] = {}
-        self._block = 0
-
-    def _draw(self, weight: Weight, number: int) -> Tensor:
-        """LoRA's random matrix as PEFT draws it: (experts, r, in); the same on every process."""
-        part = weight.parts[0]
-        generator = torch.Generator().manual_seed(self.settings.seed + number)
-        shape = (part.shape[0], self.settings.r, part.shape[2])
-        if part.module.kind == "embedding":
-            drawn = torch.randn(shape, generator=generator)
-        else:
-            drawn = (2 * torch.rand(shape, generator=generator) - 1) / part.shape[2] ** 0.5
-        return drawn.to(weight.parameter.device)
-
-    def begin(self, block: int) -> None:
-        self._block = block
-        self._now = {}
-
-    @torch.no_grad()
-    def take(self, weight: Weight, gradient: Tensor) -> None:
-        """Facts about one weight's gradient of one batch."""
-        G, W = gradient.float(), weight.oriented(weight.parameter).float()
-        number = self._number[id(weight)]
-        if number in self._total:
-            self._total[number] += G
-        else:
-            self._total[number] = G.clone()
-        for part in weight.parts:
-            g = part.of(G)
-            seen = WeightGradient(
-                G=g,
-                W=part.of(W),
-                A=self._random[number],
-                r=self.settings.r,
-                scaling=self.settings.alpha / self.settings.r,
-                lr=self.settings.lr,
-                variance=part.variance,
-            )
-            at = self._place[id(part)]
-            self._now[at] = torch.stack([PROBE_SCORES[name].function(seen) for name in self.settings.scores])
-            self._grams[at].add(self._block, g.reshape(-1, g.shape[-1]))
-
-    def end(self, number: int, loss: Loss) -> None:
-        """Keep the batch's scores; a weight that the loss does not depend on has the gradient 0. One transfer."""
-        device = self.weights[0].parameter.device
-        absent = torch.zeros(len(self.settings.scores), dtype=torch.float64, device=device)
-        found = [self._now.get(i, absent).to(device) for i in range(len(self.parts))]
-        self._rows.append((number, loss, torch.stack(found).cpu().numpy()))
-
-    @torch.no_grad()
-    def collected(self, world: int) -> Collected:
-        """What was seen so far, by all processes together."""
-        rows, grams = self._rows, self._grams
-        squares = torch.stack([g.squares.to(grams[0].squares.device) for g in grams], dim=1)
-        if world > 1:
-            gathered: list[list[tuple[int, Loss, Floats]]] = [[] for _ in range(world)]
-            all_gather_object(gathered, rows)
-            rows = sorted((row for some in gathered for row in some), key=lambda row: row[0])
-            squares = _summed(squares)
-        total_sq = np.zeros(len(self.parts))
-        for number, weight in enumerate(self.weights):
-            whole = _over_processes(weight, self._total.get(number), world)
-            if whole is None:  # no batch of any process reached it
-                continue
-            for part in weight.parts:
-                norms = torch.linalg.vector_norm(part.of(whole), dim=-1).double()
-                total_sq[self._place[id(part)]] = float(norms.square().sum())
-        products = []
-        for g in grams:
-            block_sums = _summed(g.sums.clone()) if world > 1 else g.sums
-            products.append((block_sums.double() @ block_sums.double().T).cpu())
-        values = np.stack([row[2] for row in rows])  # (n, U, scores)
-        return Collected(
-            parts=self.parts,
-            scores={name: values[:, :, i] for i, name in enumerate(self.settings.scores)},
-            nats=np.array([loss.nats for _, loss, _ in rows]),
-            tokens=np.array([loss.tokens for _, loss, _ in rows]),
-            total_sq=total_sq,
-            squares=squares.cpu().numpy(),
-            gram=torch.stack(products).numpy(),
-            settings=self.settings,
-        )
+def _collected(sums: Sums, settings: ProbeSettings, world: int, *, finish: bool = False) -> Collected:
+    """What was seen so far, by all processes together; `finish` adds what takes all batches."""
+    rows = sums.rows(world)
+    values = np.stack([row.values for row in rows])  # (n, scores, U)
+    squares, gram = sums.blocks(world)
+    found = sums.totals(world, n=len(rows), finish=finish)
+    return Collected(
+        parts=sums.parts,
+        scores={name: values[:, i] for i, name in enumerate(sums.names)},
+        nats=np.array([row.loss.nats for row in rows]),
+        tokens=np.array([row.loss.tokens for row in rows]),
+        total_sq=found.total_sq,
+        squares=squares,
+        gram=gram,
+        settings=settings,
+        fixed=found.fixed,
+        spectra=found.spectra,
+    )
 
 
-def _over_processes(weight: Weight, total: Tensor | None, world: int) -> Tensor | None:
-    """The sum of a weight's gradients over all processes; None where no batch of any process gave one."""
-    if world == 1:
-        return total
-    mine = torch.zeros_like(weight.oriented(weight.parameter), dtype=torch.float32) if total is None else total.clone()
-    return _summed(mine.contiguous())
-
-
-def _any(mine: bool, device: torch.device, world: int) -> bool:
-    """Whether any process says so."""
-    return mine if world == 1 else bool(_summed(torch.tensor(float(mine), device=device)) > 0)
-
-
-def _summed(tensor: Tensor) -> Tensor:
-    all_reduce(tensor, op=ReduceOp.SUM)
-    return tensor
+def memory(weights: Sequence[Weight], settings: ProbeSettings) -> dict[str, int]:
+    """Bytes that a probe takes beside the model and its activations, by what they are for: known before it starts."""
+    numel = [weight.parameter.numel() for weight in weights]
+    largest = max(weights, key=lambda weight: weight.parameter.numel()).parameter
+    copies = 1 if largest.element_size() == 4 else 2  # in float32: of the gradient and of the weight
+    found = {
+        "sum of gradients": 4 * sum(numel) * (2 if settings.signed else 1),
+        "sketches for errors": sum(Sums.sketch_numbers(part) for w in weights for part in w.parts)
+        * settings.blocks
+        * 4,
+        "one gradient": largest.numel() * (largest.element_size() + 4 * copies),
+    }
+    if set(SPECTRA) & set(settings.watched):
+        found["moments of inputs"] = 4 * sum(Sums.moment_numbers(weight, settings) for weight in weights)
+    return found

@@ -40,6 +40,7 @@ def weight_gradients(
     model: nn.Module,
     weights: Sequence[Weight],
     take: Callable[[Weight, Tensor], None],
+    start: Callable[[Batch, int], None] = lambda batch, tokens: None,
     *,
     checkpointing: bool = False,
 ) -> Iterator[Callable[[Sequence[Batch]], Loss]]:
@@ -47,9 +48,10 @@ def weight_gradients(
 
     The gradient is that of the batch's mean loss per answer token, over all its micro-batches: (experts, out, in) in
     the weight's number format. It is freed when `take` returns, so one batch needs no memory for all of them; a batch
-    of several micro-batches does, since its gradients are whole only at the last. A weight that the loss does not
-    depend on is not taken. Inside, the model is in evaluation mode and nothing but `weights` asks for a gradient; with
-    `checkpointing` its layers keep no activations. Afterwards mode, flags and gradients are as before.
+    of several micro-batches does, since its gradients are whole only at the last. `start(micro-batch, tokens of the
+    batch that carry a loss)` is called before each micro-batch. A weight that the loss does not depend on is not taken.
+    Inside, the model is in evaluation mode and nothing but `weights` asks for a gradient; with `checkpointing` its
+    layers keep no activations. Afterwards mode, flags and gradients are as before.
     """
     everything = list(model.parameters())
     flags = [(p, p.requires_grad, p.grad) for p in everything]
@@ -71,6 +73,7 @@ def weight_gradients(
         nats = 0.0
         for i, batch in enumerate(micro_batches):
             last = i == len(micro_batches) - 1
+            start(batch, tokens)
             loss = sum_of_nats(model, batch)
             nats += float(loss.detach())
             if not math.isfinite(nats):
@@ -118,7 +121,10 @@ def _without_activations(model: nn.Module, *, on: bool) -> Iterator[None]:
     inner: Any = bare(model)
     before = [module for module in inner.modules() if getattr(module, "gradient_checkpointing", False)]
     if not before:
+        hooked = bool(getattr(inner, "_require_grads_hooks", None))
         inner.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+        if not hooked:  # it lets the embedding ask for gradients, which nothing here needs, and would stay afterwards
+            inner.disable_input_require_grads()
     for module in inner.modules():
         if getattr(module, "gradient_checkpointing", False):
             module.training = True

@@ -115,3 +115,29 @@ def snip(w: WeightGradient) -> Tensor:
 
 DEFAULT_SCORES = ("grad_sq", "lora_sq", "lora_draw_sq", "taylor", "adam_step")
 """What a probe takes where nothing else is asked for. The signal comes from sums over batches, not from one batch."""
+
+
+class AskedScore(NamedTuple):
+    """A score that is taken only where it is asked for, and not from one batch's gradient alone."""
+
+    unit: str
+    source: str
+    what: str
+
+
+ON_REQUEST: dict[str, AskedScore] = {
+    "fisher": AskedScore(
+        "nats^2", "empirical Fisher information, per row", "mean over rows of |gradient of the row's nats|^2"
+    ),
+    "plop": AskedScore("1", "PLoP, Hayou 2025", "mean |W x| / |x| over tokens, over the same for Gaussian x"),
+    "gora": AskedScore("nats/token", "GoRA, He 2025", "sum of |W o mean G|; per parameter it is GoRA's importance"),
+    "weight": AskedScore("1", "the study, hypothesis 1", "|W|^2, and the stable rank |W|^2 / largest singular value^2"),
+    "spectrum": AskedScore("nats/token", "LoRA-GA, Wang 2024", "singular values of the mean gradient"),
+    "whitened": AskedScore("nats^(1/2)", "K-FAC, Martens 2015", "the same under the curvature of x and g"),
+    "whitened_diagonal": AskedScore("nats^(1/2)", "as whitened", "the same under the diagonal of that curvature"),
+    "eva": AskedScore("1", "EVA, Paischer 2025", "shares of the inputs' variance along their largest directions"),
+}
+"""Scores on request, beside those of PROBE_SCORES that are not in DEFAULT_SCORES."""
+
+SPECTRA = ("spectrum", "whitened", "whitened_diagonal", "eva")
+"""Those that are a row of numbers for each module."""

@@ -28,6 +28,11 @@ class Sketch:
         self._sides = [_Side(length, side, generator, device) for length in shape]
         self.shape = (self._sides[0].size, self._sides[1].size)
 
+    @staticmethod
+    def size(length: int, side: int = SIDE) -> int:
+        """Rows or columns that a sketch has for `length` of the matrix."""
+        return -(-length // -(-length // side))
+
     def __call__(self, matrix: Tensor) -> Tensor:
         """(out, in) -> (k, l), float32."""
         rows, columns = self._sides
@@ -38,8 +43,8 @@ class _Side:
     """One direction: `length` numbers become `size`."""
 
     def __init__(self, length: int, side: int, generator: torch.Generator, device: torch.device) -> None:
-        per = -(-length // side)
-        self.size = -(-length // per)
+        self.size = Sketch.size(length, side)
+        per = -(-length // self.size)
         self._padding = self.size * per - length
         signs = torch.randint(0, 2, (self.size, per), generator=generator, dtype=torch.float32)
         self._signs = (2 * signs - 1).to(device) if per > 1 else None
@@ -68,8 +73,3 @@ class BlockGram:
         z = self.sketch(matrix).flatten()
         self.sums[block] += z
         self.squares[block] += z.double().square().sum()
-
-    def gram(self) -> Tensor:
-        """(K, K) float64: inner products between the blocks' sums."""
-        sums = self.sums.double()
-        return sums @ sums.T
