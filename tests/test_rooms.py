@@ -37,7 +37,7 @@ ALLOWED = {
         "training.encoding",
         "training.rows",
     },
-    "analysis": {"config", "analysis", "runs.rundir"},
+    "analysis": {"config", "analysis", "models.target", "runs.rundir"},
     "report": {"config", "analysis", "report", "runs.rundir"},
 }
 """Room -> our rooms, or single modules of them, that it may import besides errors; runs and cli may import all.
