@@ -80,7 +80,7 @@ def _resolved(given: Given, console: Console, preset: str | None, files: Any = N
 def _announce(verb: str, resolved: Resolved, console: Console) -> None:
     """The first line, before anything that takes time; it names what does."""
     c = resolved.config
-    what = f"{c.model.model_id} | {c.data.dataset} {c.lora.target} r={c.lora.r}"
+    what = f"{c.model.model_id} | {c.data.dataset} {c.lora.words}"
     console.note(f"lorascope {__version__}  {verb} {c.run_name}  | {what}", "  loading   torch and transformers")
 
 

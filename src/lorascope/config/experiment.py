@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, get_args
 
+from lorascope.config.budget import parse_budget
 from lorascope.config.checks import floats, one_of, positive, require
 from lorascope.config.evaluation import EvaluationConfig as EvaluationConfig  # one of the eight
 from lorascope.config.phases import STRATEGIES, Inactive, OnThaw, Phase, check_dynamic, read_phases
@@ -23,6 +24,7 @@ Target = Literal["attention_only", "attention_qv", "mlp_only", "both", "all"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 DataSource = Literal["auto", "hub", "local", "builtin"]
 
+TARGETS: tuple[Target, ...] = get_args(Target)
 TARGET_MODULES: dict[str, tuple[str, ...]] = {
     "attention_only": ("q_proj", "k_proj", "v_proj", "o_proj"),
     "attention_qv": ("q_proj", "v_proj"),
@@ -83,13 +85,32 @@ class LoRAConfig:
     """The update is scaled by lora_alpha / r; raw gradient norms grow in proportion [the seed's]."""
     lora_dropout: float = 0.1
     """Dropout on the adapters' input, a share [the seed's; comparisons are cleaner with 0]."""
+    budget: str | None = None
+    """Trained parameters to use, instead of one rank for all: params=2.25M, r=8, like=attention_only:r=8, or 0.2% of
+    the model. Ranks are as even as the smallest gap below it allows; alpha / rank stays lora_alpha / r."""
+    allocation: str | None = None
+    """File with a rank and an alpha for every module, an allocation.json; target, r and lora_alpha do nothing then."""
 
     def __post_init__(self) -> None:
         floats(self)
-        one_of(self, "target", get_args(Target))
+        one_of(self, "target", TARGETS)
+        if self.allocation is not None:
+            require(bool(re.search(r"\w$", self.allocation)), "allocation", "a file", self.allocation)
+        if self.budget is not None:
+            parse_budget(self.budget, TARGETS)
+            if self.allocation is not None:
+                what = "budget and allocation exclude each other: an allocation has a budget of its own"
+                raise ConfigError("flags-exclude", what, "leave one of them out")
         positive(self, "r")
         require(math.isfinite(self.lora_alpha) and self.lora_alpha > 0, "lora_alpha", "positive", self.lora_alpha)
         require(0 <= self.lora_dropout < 1, "lora_dropout", "at least 0 and below 1", self.lora_dropout)
+
+    @property
+    def words(self) -> str:
+        """Which adapters, in a few words: "mlp_only r=8", "mlp_only params=2.25M", "allocation FILE"."""
+        if self.allocation is not None:
+            return f"allocation {self.allocation}"
+        return f"{self.target} {f'r={self.r}' if self.budget is None else self.budget.strip()}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,7 +322,8 @@ class ExperimentConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     dynamic_lora: DynamicLoRAConfig = field(default_factory=DynamicLoRAConfig)
     experiment_name: str | None = None
-    """Name of the run's folder [{dataset}_{target}_r{r}[_{strategy}]_s{seed}]."""
+    """Name of the run's folder [{dataset}_{target}_r{r}[_{strategy}]_s{seed}; the budget, or the allocation's name,
+    instead of r]."""
     output_dir: str = "results"
     """Folder that holds the runs' folders."""
 
@@ -313,6 +335,9 @@ class ExperimentConfig:
                 f"experiment_name must be a plain folder name, got {name!r}",
                 "--output_dir FOLDER --experiment_name NAME",
             )
+        if self.dynamic_lora.enabled and self.lora.allocation is not None:
+            what = "allocation and dynamic_lora exclude each other: phases go by the groups of a target"
+            raise ConfigError("flags-exclude", what, "leave one of them out", "--target both --budget params=N")
 
     @property
     def run_name(self) -> str:
@@ -320,7 +345,14 @@ class ExperimentConfig:
         if self.experiment_name:
             return self.experiment_name
         phases = f"_{self.dynamic_lora.phase_strategy or 'phases'}" if self.dynamic_lora.enabled else ""
-        return f"{self.data.task_name}_{self.lora.target}_r{self.lora.r}{phases}_s{self.training.seed}"
+        which = f"{self.lora.target}_r{self.lora.r}"
+        if self.lora.budget is not None:
+            which = f"{self.lora.target}_{_plain(self.lora.budget.replace('%', ' percent'))}"
+        elif self.lora.allocation is not None:
+            *folders, file = [part for part in re.split(r"[/\\]", self.lora.allocation) if part]
+            name = file.removesuffix(".json")
+            which = _plain(f"{folders[-1]}_{name}" if folders and name == "allocation" else name)
+        return f"{self.data.task_name}_{which}{phases}_s{self.training.seed}"
 
     def to_dict(self) -> dict[str, Any]:
         """A plain nested dictionary, as written to config.json."""
@@ -334,3 +366,8 @@ class ExperimentConfig:
         kept = self.to_dict()
         del kept["experiment_name"], kept["output_dir"], kept["training"]["report_to"]
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _plain(text: str) -> str:
+    """A text as a part of a folder's name: "like=attention_only:r=8" is like_attention_only_r_8."""
+    return re.sub(r"[^\w.-]+", "_", text.strip()).strip("_.")

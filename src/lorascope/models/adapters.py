@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -14,12 +15,13 @@ from typing import Any, Literal, NamedTuple
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer, ParamWrapper
-from peft.utils import get_peft_model_state_dict, load_peft_weights
+from peft.utils import AuxiliaryTrainingWrapper, get_peft_model_state_dict, load_peft_weights
 from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from lorascope.config.allocation import Allocation
 from lorascope.config.experiment import LoRAConfig
 from lorascope.errors import ModelError
 from lorascope.models.base import BaseModel
@@ -35,7 +37,9 @@ __all__ = [
     "coverage",
     "load_adapter",
     "parameter_counts",
+    "peft_config",
     "select",
+    "take_off",
     "wrap",
 ]
 
@@ -76,19 +80,32 @@ class AdaptedModel:
         return adapter_tensors(self.model)[0].parameter.dtype
 
 
-def wrap(base: BaseModel, lora: LoRAConfig, targets: Sequence[TargetModule], *, seed: int) -> AdaptedModel:
+def wrap(
+    base: BaseModel,
+    lora: LoRAConfig,
+    targets: Sequence[TargetModule],
+    *,
+    seed: int,
+    allocation: Allocation | None = None,
+) -> AdaptedModel:
     """Put LoRA on exactly `targets`, read it back from the model, and check every rank and alpha.
 
-    The initialisation depends on `seed` and the targets alone and leaves the random state as it was. The configuration
-    that `save_pretrained` writes works in plain PEFT. Errors: ModelError where PEFT cannot do what is asked.
+    Ranks and alphas are those of `lora`, or of the allocation, whose modules with a rank are then the `targets`
+    (`models/allocated.py`). The initialisation depends on `seed` and the targets alone and leaves the random state as
+    it was. The configuration that `save_pretrained` writes works in plain PEFT. Errors: ModelError where PEFT cannot do
+    what is asked.
     """
     if any(isinstance(module, LoraLayer) for module in base.model.modules()):
         raise ModelError("already-adapted", f"{base.model_id} carries an adapter already", "load the base model again")
     modules = find_modules(base.model)
-    config, names = _peft_config(base.model, lora, targets)
+    wanted = {t.path: (lora.r, lora.lora_alpha) for t in targets}
+    if allocation:
+        wanted = {t.path: (allocation.ranks[t.path], allocation.alphas[t.path]) for t in targets}
+    config = peft_config(base.model, lora, targets, allocation)
+    names = (sorted(config.target_modules or ()), sorted(config.target_parameters or ()))
     with _seeded(seed), _peft_warnings():
         model = get_peft_model(base.model, config)
-    _check(model, {t.path: (lora.r, lora.lora_alpha) for t in targets}, sum(lora.r * t.cost_per_rank for t in targets))
+    _check(model, wanted, sum(wanted[t.path][0] * t.cost_per_rank for t in targets))
     # PEFT turns the lists into sets and condenses long ones; saved files stay the same from run to run with lists.
     config.target_modules, config.target_parameters = names
     _save_adapters_alone(model)
@@ -158,7 +175,7 @@ def load_adapter(base: BaseModel, folder: str | Path) -> AdaptedModel:
             model = PeftModel.from_pretrained(base.model, str(folder), torch_device=str(base.device))
         _refuse_leftovers(model, folder)
     except (RuntimeError, ValueError, KeyError, OSError, SafetensorError, UserWarning) as error:
-        _take_off(base.model)
+        take_off(base.model)
         reason = str(error).strip().splitlines()[-1].strip()[:300]
         raise ModelError(
             "adapter-mismatch",
@@ -173,18 +190,23 @@ def load_adapter(base: BaseModel, folder: str | Path) -> AdaptedModel:
     )
 
 
-def _peft_config(
-    model: PreTrainedModel, lora: LoRAConfig, targets: Sequence[TargetModule]
-) -> tuple[LoraConfig, tuple[list[str], list[str]]]:
-    """PEFT's configuration that matches exactly `targets`, and its names of modules and of parameters (experts)."""
-    modules, parameters = [], []
+def peft_config(
+    model: PreTrainedModel, lora: LoRAConfig, targets: Sequence[TargetModule], allocation: Allocation | None = None
+) -> LoraConfig:
+    """PEFT's configuration that matches exactly `targets`, modules by name, experts by their parameters.
+
+    With an allocation, r and lora_alpha are those of the largest rank, for readers that know no rank maps, and both
+    maps have one anchored, escaped key for every module: PEFT sorts keys on saving and takes the first that matches.
+    """
+    by_name: dict[str, TargetModule] = {}
+    modules: list[str] = []
+    parameters: list[str] = []
     for target in targets:
-        if target.kind == "experts":
-            parameters.append(target.path)
-        elif target.kind == "router" or _peft_renames(model, target.path.rpartition(".")[2]):
-            parameters.append(f"{target.path}.weight")
-        else:
-            modules.append(target.path)
+        name = target.path
+        if target.kind == "router" or (target.kind != "experts" and _peft_renames(model, name.rpartition(".")[2])):
+            name = f"{name}.weight"
+        (parameters if target.kind == "experts" or name != target.path else modules).append(name)
+        by_name[name] = target
     if parameters and lora.lora_dropout:
         raise ModelError(
             "expert-dropout",
@@ -192,21 +214,29 @@ def _peft_config(
             f"lora_dropout is {lora.lora_dropout}",
             "--lora_dropout 0",
         )
-    alpha: Any = int(lora.lora_alpha) if lora.lora_alpha == int(lora.lora_alpha) else lora.lora_alpha
-    names = (
-        _names(modules, (name for name, _ in model.named_modules()), least=1),
-        _names(parameters, (name for name, _ in model.named_parameters(remove_duplicate=False)), least=2),
-    )
-    config = LoraConfig(
+    r, alpha = allocation.top if allocation else (lora.r, lora.lora_alpha)
+    patterns: dict[str, Any] = {}
+    if allocation:
+        keys = {f"^{re.escape(name)}": target.path for name, target in by_name.items()}
+        patterns["rank_pattern"] = {key: allocation.ranks[path] for key, path in keys.items()}
+        patterns["alpha_pattern"] = {key: _whole(allocation.alphas[path]) for key, path in keys.items()}
+    return LoraConfig(
         task_type="SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM",
-        r=lora.r,
-        lora_alpha=alpha,
+        r=r,
+        lora_alpha=_whole(alpha),
         lora_dropout=lora.lora_dropout,
-        target_modules=names[0],
-        target_parameters=names[1],
+        target_modules=_names(modules, (name for name, _ in model.named_modules()), least=1),
+        target_parameters=_names(
+            parameters, (name for name, _ in model.named_parameters(remove_duplicate=False)), least=2
+        ),
         fan_in_fan_out=any(target.kind == "conv1d" for target in targets),
+        **patterns,
     )
-    return config, names
+
+
+def _whole(alpha: float) -> Any:
+    """32.0 as 32, which is how PEFT's own files have it."""
+    return int(alpha) if alpha == int(alpha) else alpha
 
 
 def _peft_renames(model: nn.Module, leaf: str) -> bool:
@@ -297,6 +327,8 @@ def _peft_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         # Where Conv1D and Linear meet, PEFT sets this flag right for each layer and warns at every change.
         warnings.filterwarnings("ignore", message="fan_in_fan_out is set to")
+        # PEFT looks for keys of rank maps among modules alone, not among parameters; `_check` reads all ranks back.
+        warnings.filterwarnings("ignore", message="The following (rank|alpha)_pattern keys did not match")
         # PEFT asks Transformers under a name that is about to go.
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
         warnings.filterwarnings("error", message="Found missing adapter keys")
@@ -312,11 +344,13 @@ def _refuse_leftovers(model: PeftModel, folder: Path) -> None:
         raise ValueError(f"{len(left_over)} of its matrices belong to modules that are not there: {left_over[0]}, ...")
 
 
-def _take_off(model: nn.Module) -> None:
-    """Undo an injection that went wrong halfway."""
+def take_off(model: nn.Module) -> None:
+    """Take adapters off a base model, which is then what it was before: also after an injection that went wrong."""
     for name, layer in list(model.named_modules()):
-        if isinstance(layer, LoraLayer) and "base_layer" not in name.split("."):
+        inside = {"base_layer", "original_module"}.intersection(name.split("."))
+        if isinstance(layer, LoraLayer | AuxiliaryTrainingWrapper) and not inside:
             parent, _, child = name.rpartition(".")
-            setattr(model.get_submodule(parent), child, layer.get_base_layer())
+            own = layer.get_base_layer() if isinstance(layer, LoraLayer) else layer.original_module
+            setattr(model.get_submodule(parent), child, own)
     if hasattr(model, "peft_config"):
         del model.peft_config

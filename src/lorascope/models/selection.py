@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, get_args
 
 from lorascope.config.experiment import Target
@@ -73,6 +73,8 @@ class CoverageRow(NamedTuple):
     """Modules of this kind in the model."""
     cost_per_rank: int
     """Trained parameters of the matched modules together, per rank."""
+    allocated: int | None = None
+    """Trained parameters where every module has a rank of its own."""
 
     @property
     def coverage(self) -> str:
@@ -80,12 +82,17 @@ class CoverageRow(NamedTuple):
         return f"{self.matched} of {self.total}"
 
     def parameters(self, r: int) -> int:
-        """Trained parameters at rank r."""
-        return r * self.cost_per_rank
+        """Trained parameters: at rank r, or at the modules' own ranks."""
+        return r * self.cost_per_rank if self.allocated is None else self.allocated
 
 
-def coverage(modules: Sequence[TargetModule], targets: Sequence[TargetModule]) -> list[CoverageRow]:
-    """A row for every kind of module, adapted or not: groups in a fixed order, then in the model's order."""
+def coverage(
+    modules: Sequence[TargetModule], targets: Sequence[TargetModule], ranks: Mapping[str, int] | None = None
+) -> list[CoverageRow]:
+    """A row for every kind of module, adapted or not: groups in a fixed order, then in the model's order.
+
+    `ranks`: by path, where every module has its own.
+    """
     adapted = {target.path for target in targets}
     kinds: dict[tuple[Group, str, str, Kind, tuple[int, int]], list[TargetModule]] = {}
     for m in modules:
@@ -93,7 +100,8 @@ def coverage(modules: Sequence[TargetModule], targets: Sequence[TargetModule]) -
     rows = []
     for key, members in kinds.items():
         matched = [m for m in members if m.path in adapted]
-        rows.append(CoverageRow(*key, len(matched), len(members), sum(m.cost_per_rank for m in matched)))
+        own = sum(ranks[m.path] * m.cost_per_rank for m in matched) if ranks else None
+        rows.append(CoverageRow(*key, len(matched), len(members), sum(m.cost_per_rank for m in matched), own))
     return sorted(rows, key=lambda row: get_args(Group).index(row.group))
 
 

@@ -36,9 +36,8 @@ class Coverage(Protocol):
     def total(self) -> int:
         """Modules of this kind."""
 
-    @property
-    def cost_per_rank(self) -> int:
-        """Trained parameters per rank, of the matched modules together."""
+    def parameters(self, r: int) -> int:
+        """Trained parameters at rank r, or at the modules' own ranks."""
 
 
 def show_coverage(rows: Iterable[Coverage], r: int, parameters: Mapping[str, Any], console: Console) -> None:
@@ -52,7 +51,7 @@ def show_coverage(rows: Iterable[Coverage], r: int, parameters: Mapping[str, Any
                 row.projection,
                 f"{row.matched} of {row.total}",
                 f"{row.shape[0]:,} x {row.shape[1]:,}",
-                r * row.cost_per_rank if row.matched else None,
+                row.parameters(r) if row.matched else None,
             ]
             for row in rows
         ],

@@ -8,12 +8,12 @@ import numpy as np
 
 from lorascope.config.experiment import ExperimentConfig
 from lorascope.evaluation.metrics import as_asked
-from lorascope.models.adapters import coverage, parameter_counts, select, wrap
+from lorascope.models.adapters import parameter_counts, wrap
 from lorascope.models.base import load_config_only
-from lorascope.models.modules import find_modules
 from lorascope.report.example import show_example
-from lorascope.report.run_summary import show_coverage, show_rows
+from lorascope.report.run_summary import show_rows
 from lorascope.report.terminal import Console
+from lorascope.runs.adapting import choose, show_adapters
 from lorascope.runs.logs import captured
 from lorascope.tasks import find_task
 from lorascope.tasks.split import load_evaluation, load_training
@@ -28,13 +28,12 @@ def check(config: ExperimentConfig, console: Console) -> dict[str, Any]:
     """Print coverage, rows, lengths and the first example as the model will see it. Raises what the run would raise."""
     with captured(verbose=console.verbose):
         base = load_config_only(config.model)
-        modules = find_modules(base.model)
-        targets = select(modules, config.lora.target, tied=base.tied, model_id=base.model_id)
-        phases = plan_phases(config, depth(modules))
-        adapted = wrap(base, config.lora, targets, seed=config.training.seed)
+        chosen = choose(base, config.lora)
+        phases = plan_phases(config, depth(chosen.modules))
+        adapted = wrap(base, config.lora, chosen.targets, seed=config.training.seed, allocation=chosen.allocation)
         check_choices(config, adapted)
         counts = parameter_counts(adapted.model)
-        show_coverage(coverage(modules, targets), config.lora.r, counts, console)
+        budget = show_adapters(chosen, adapted, config.lora, console)
 
         task = as_asked(find_task(config.data), config.evaluation)
         training = load_training(task, config.data)
@@ -49,8 +48,9 @@ def check(config: ExperimentConfig, console: Console) -> dict[str, Any]:
     console.out(f"{held_out.count()} to evaluate: {held_out.chosen}")
     show_example(pieces(rows.train[0], base.tokenizer, config.data.loss_on), console)
     return {
-        "modules": len(targets),
+        "modules": len(chosen.targets),
         "trained_parameters": counts["trained"],
+        "budget": budget,
         "phases": [{"name": phase.name, **phase.to_dict()} for phase in phases],
         "train_rows": len(rows.train),
         "validation_rows": len(rows.validation),

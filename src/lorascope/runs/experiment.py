@@ -19,15 +19,15 @@ from lorascope.errors import ConfigError, Interrupted, LorascopeError, RunError,
 from lorascope.evaluation.evaluator import evaluate_examples
 from lorascope.evaluation.metrics import as_asked
 from lorascope.evaluation.result import Evaluation
-from lorascope.models.adapters import AdaptedModel, coverage, parameter_counts, select, wrap
+from lorascope.models.adapters import AdaptedModel, wrap
 from lorascope.models.base import default_device, load_base
-from lorascope.models.modules import find_modules
 from lorascope.report.example import show_example
 from lorascope.report.page import page_of_run
 from lorascope.report.plots import draw_run
-from lorascope.report.run_summary import show_coverage, show_rows, show_run
+from lorascope.report.run_summary import show_rows, show_run
 from lorascope.report.terminal import Console
 from lorascope.runs import rundir
+from lorascope.runs.adapting import choose, refuse_other_ranks, show_adapters, stored
 from lorascope.runs.environment import describe
 from lorascope.runs.logs import captured
 from lorascope.runs.results import summarise
@@ -103,6 +103,7 @@ def run(
     folder, config, found = _open(config, Path(resume) if resume else None, overwrite)
     outline(config)  # phases that do not fit are refused before anything is loaded
     if found == "finished" and not overwrite:
+        refuse_other_ranks(config.lora, folder)
         console.out(f"{folder} is finished with this configuration; nothing was changed")
         return load(folder)
     started = time.monotonic()
@@ -117,14 +118,13 @@ def run(
 
         base = load_base(config.model)
         console.note(*(f"  note      {note}" for note in base.notes))
-        modules = find_modules(base.model)
-        targets = select(modules, config.lora.target, tied=base.tied, model_id=base.model_id)
-        phases = plan_phases(config, depth(modules))
-        adapted = wrap(base, config.lora, targets, seed=config.training.seed)
+        chosen = choose(base, config.lora, file=stored(folder) if resume else None)
+        phases = plan_phases(config, depth(chosen.modules))
+        adapted = wrap(base, config.lora, chosen.targets, seed=config.training.seed, allocation=chosen.allocation)
         check_choices(config, adapted)
         rows = prepare(config, task, base, training.train, training.validation, console=console)
         console.note(*(f"  note      {note}" for note in rows.notes))
-        show_coverage(coverage(modules, targets), config.lora.r, parameter_counts(adapted.model), console)
+        budget = show_adapters(chosen, adapted, config.lora, console)
         show_rows(rows, console)
         show_example(pieces(rows.train[0], base.tokenizer, config.data.loss_on), console)
         if phases:
@@ -133,13 +133,15 @@ def run(
         checkpoint = _begin(folder, config, resumed=resume is not None, only=main)
         if main:
             caught.write_to(folder / rundir.LOG)
+            if chosen.allocation:
+                rundir.write_text(folder / rundir.ALLOCATION, chosen.allocation.to_json())
         trainer = _train(config, adapted, rows, folder, checkpoint, console)
 
         if main:
             with rundir.writing(folder):
                 adapted.model.save_pretrained(str(folder / rundir.FINAL_MODEL))
                 adapted.tokenizer.save_pretrained(folder / rundir.FINAL_MODEL)
-            results = summarise(config, adapted, rows, training, held_out, trainer, checkpoint)
+            results = summarise(config, adapted, rows, training, held_out, trainer, checkpoint) | {"budget": budget}
             _draw(folder, config, trainer, results)
             if held_out:
                 _evaluate(folder, config, task, adapted, held_out, rows.max_length, console)

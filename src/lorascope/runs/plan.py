@@ -9,7 +9,7 @@ from typing import Any
 
 from safetensors import safe_open
 
-from lorascope.config.experiment import EvaluationConfig
+from lorascope.config.experiment import EvaluationConfig, ExperimentConfig
 from lorascope.config.load import Resolved, flat
 from lorascope.errors import DataError
 from lorascope.models import embedded
@@ -58,6 +58,9 @@ def plan(resolved: Resolved, console: Console, *, example: bool = True) -> dict[
         if evaluation.enabled
         else "none",
     }  # fmt: skip
+    budget = _budget(config)
+    if budget:
+        lines["budget"] = budget
     for name, text in lines.items():
         console.out(f"  {name:<11} {text}")
     if phases:
@@ -78,6 +81,24 @@ def plan(resolved: Resolved, console: Console, *, example: bool = True) -> dict[
         "hash": config.hash,
         "phases": [{"name": phase.name, **phase.to_dict()} for phase in phases],
     }
+
+
+def _budget(config: ExperimentConfig) -> str | None:
+    """Asked, used and trained parameters, counted on the empty model where its checkpoint lies here."""
+    if config.lora.budget is None and config.lora.allocation is None:
+        return None
+    if not (embedded.folder_of(config.model.model_id) / "config.json").is_file():
+        asked = config.lora.budget or f"that of {config.lora.allocation}"
+        return f"asked {asked}; lorascope check loads the model's shapes and counts what is used"
+    from lorascope.models.adapters import parameter_counts, wrap  # torch, but only here
+    from lorascope.models.base import load_config_only
+    from lorascope.runs.adapting import budget_words, choose
+
+    base = load_config_only(config.model)
+    chosen = choose(base, config.lora)
+    adapted = wrap(base, config.lora, chosen.targets, seed=config.training.seed, allocation=chosen.allocation)
+    facts = chosen.facts(parameter_counts(adapted.model)["trained"])
+    return budget_words(facts).removeprefix("budget: ") if facts else None
 
 
 def _answers(evaluation: EvaluationConfig, first: Example | None) -> str:

@@ -19,6 +19,8 @@ from lorascope.errors import RunError
 
 CONFIG = "config.json"
 FINAL_MODEL = "final_model"
+ALLOCATION = "allocation.json"
+"""Ranks and alphas of a run with --budget or --allocation."""
 CHECKPOINTS = "checkpoints"
 GROUP_NORMS = "gradient_analysis.group_norms.csv"
 LAYER_NORMS = "gradient_analysis.layer_norms.csv"

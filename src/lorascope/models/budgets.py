@@ -1,0 +1,47 @@
+"""How many trained parameters a budget is in a given model: pure functions, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lorascope.config.budget import Budget
+from lorascope.config.experiment import TARGETS
+from lorascope.errors import ModelError
+from lorascope.models.selection import select
+from lorascope.models.target import TargetModule
+
+
+def budget_params(
+    budget: Budget,
+    modules: Sequence[TargetModule],
+    targets: Sequence[TargetModule],
+    *,
+    total: int,
+    tied: bool,
+    model_id: str,
+) -> int:
+    """Trained parameters that may be used at most.
+
+    `modules`: all of the model; `targets`: those that share the budget; `total`: parameters of the base model. r=8 is
+    what the targets cost at rank 8, like=attention_only:r=8 what those of another target cost. Errors: ModelError where
+    the budget is below the cheapest adapter; NoTargets where the other target matches nothing.
+    """
+    if budget.kind == "params":
+        asked = int(budget.amount)
+    elif budget.kind == "share":
+        asked = int(budget.amount * total)
+    else:
+        alike = targets
+        if budget.kind == "like":
+            named = next(target for target in TARGETS if target == budget.target)
+            alike = select(modules, named, tied=tied, model_id=model_id)
+        asked = int(budget.amount) * sum(module.cost_per_rank for module in alike)
+    cheapest = min(module.cost_per_rank for module in targets)
+    if asked < cheapest:
+        raise ModelError(
+            "budget-too-small",
+            f"--budget {budget.text} is {asked:,} parameters; the smallest adapter in {model_id} has {cheapest:,}",
+            f"--budget params={cheapest}   (one module, rank 1)",
+            f"--budget params={sum(module.cost_per_rank for module in targets)}   (rank 1 everywhere)",
+        )
+    return asked
