@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 SIDE = 128
 """Most rows and columns of a sketch. An error from K blocks is itself off by 1 / sqrt(2 (K - 1)), 18 % for 16; a sketch
@@ -18,15 +17,17 @@ of this size adds at most sqrt(4 / 128) / 2 = 9 % to it, for a gradient of rank 
 
 
 class Sketch:
-    """A fixed random linear map of (out, in) matrices to (k, l): signs, then sums over neighbours (a count sketch).
+    """A fixed random linear map of (out, in) matrices to (k, l): signs, then sums of rows and columns (a count sketch).
 
     Charikar 2002, on both sides of a matrix. The same seed gives the same map on every device and process.
     """
 
     def __init__(self, shape: tuple[int, int], *, seed: int, device: torch.device, side: int = SIDE) -> None:
         generator = torch.Generator().manual_seed(seed)
-        self._sides = [_Side(length, side, generator, device) for length in shape]
-        self.shape = (self._sides[0].size, self._sides[1].size)
+        self.shape = (self.size(shape[0], side), self.size(shape[1], side))
+        self._signs = [
+            (2 * torch.randint(0, 2, (length,), generator=generator) - 1).float().to(device) for length in shape
+        ]
 
     @staticmethod
     def size(length: int, side: int = SIDE) -> int:
@@ -35,26 +36,20 @@ class Sketch:
 
     def __call__(self, matrix: Tensor) -> Tensor:
         """(out, in) -> (k, l), float32."""
-        rows, columns = self._sides
-        return rows.fold(columns.fold(matrix).mT).mT.contiguous()
+        rows, columns = self._signs
+        k, width = self.shape
+        return _fold(_fold(matrix, rows, k).mT, columns, width).mT
 
 
-class _Side:
-    """One direction: `length` numbers become `size`."""
-
-    def __init__(self, length: int, side: int, generator: torch.Generator, device: torch.device) -> None:
-        self.size = Sketch.size(length, side)
-        per = -(-length // self.size)
-        self._padding = self.size * per - length
-        signs = torch.randint(0, 2, (self.size, per), generator=generator, dtype=torch.float32)
-        self._signs = (2 * signs - 1).to(device) if per > 1 else None
-
-    def fold(self, matrix: Tensor) -> Tensor:
-        """(n, length) -> (n, size)."""
-        if self._signs is None:
-            return matrix
-        cut = pad(matrix, (0, self._padding)).reshape(len(matrix), *self._signs.shape)
-        return torch.linalg.vecdot(cut, self._signs)
+def _fold(matrix: Tensor, signs: Tensor, size: int) -> Tensor:
+    """(length, n) -> (size, n): row i goes to row i mod size, with its sign. As it is where nothing meets."""
+    if len(matrix) == size:
+        return matrix
+    folded = torch.zeros(size, matrix.shape[1], device=matrix.device)
+    for start in range(0, len(matrix), size):  # in pieces: one product of all signs would be a copy of the matrix
+        piece = matrix[start : start + size]
+        folded[: len(piece)].addcmul_(piece, signs[start : start + size, None])
+    return folded
 
 
 class BlockGram:
@@ -70,6 +65,6 @@ class BlockGram:
 
     def add(self, block: int, matrix: Tensor) -> None:
         """Take a batch's gradient (out, in) into its block."""
-        z = self.sketch(matrix).flatten()
+        z = self.sketch(matrix).reshape(-1)
         self.sums[block] += z
         self.squares[block] += z.double().square().sum()
