@@ -9,7 +9,7 @@ from transformers import GenerationConfig
 
 from lorascope.config.experiment import DataConfig, ModelConfig
 from lorascope.errors import ConfigError, DataError, TrainingError
-from lorascope.evaluation.generate import decoding, end_ids, generate, pad_left
+from lorascope.evaluation.generate import decoding, end_ids, generate
 from lorascope.models.base import load_base
 from lorascope.tasks import TASKS
 from lorascope.tasks.split import load_evaluation
@@ -38,12 +38,6 @@ def brute_force(model, tokenizer, prompt: str, max_new_tokens: int) -> list[int]
     for _ in range(max_new_tokens):
         new.append(int(model(torch.tensor([ids + new]), use_cache=False).logits[0, -1].argmax()))
     return new
-
-
-def test_pad_left_puts_padding_first():
-    ids, mask = pad_left([[5, 6], [7, 8, 9]], pad_id=0)
-    assert ids.tolist() == [[0, 5, 6], [7, 8, 9]]
-    assert mask.tolist() == [[0, 1, 1], [1, 1, 1]]
 
 
 def test_batched_output_equals_one_by_one(tokenizer):

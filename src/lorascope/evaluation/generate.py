@@ -1,4 +1,4 @@
-"""Text from a model: batched, left-padded, sorted by length, greedy unless a temperature is given.
+"""Text from a model: prompts to answers, in batches of like length, greedy unless a temperature is given.
 
 Left padding keeps the answers of a batch aligned at its right edge; with the attention mask, and positions counted from
 it, float32 output equals that of one prompt at a time. The tokenizer is not touched: padding is done here.
@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import GenerationConfig, PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from lorascope.errors import ConfigError, DataError, TrainingError
 from lorascope.evaluation.batches import BATCH_TOKENS, by_tokens
 from lorascope.evaluation.constrained import Constraint
+from lorascope.evaluation.decode import StopText, decode, decoded
 from lorascope.models.base import context_length
 from lorascope.training.encoding import cut_prompt, encode_prompts
 
@@ -68,7 +68,6 @@ def generate_from_ids(
     lengths = [len(ids) + max_new_tokens for ids in rows]
     answers = [""] * len(rows)
     done = 0
-    device = next(model.parameters()).device
     with (
         in_evaluation_mode(model),
         torch.no_grad(),
@@ -76,17 +75,19 @@ def generate_from_ids(
         _seeded(seed if config.do_sample else None, model),
         explained_out_of_memory(batch_tokens, lengths),
     ):
-        for picked in by_tokens(lengths, batch_tokens, most=batch_size):
-            ids, mask = pad_left([rows[i] for i in picked], pad_id_of(tokenizer))
-            output = cast(Any, model).generate(
-                input_ids=ids.to(device),
-                attention_mask=mask.to(device),
-                generation_config=config,
-                logits_processor=[constraint.processor(picked, ids.shape[1])] if constraint else None,
-                stopping_criteria=StoppingCriteriaList([Spells(stop, tokenizer, ids.shape[1])] if stop else []),
-            )
-            for i, new in zip(picked, output[:, ids.shape[1] :].tolist(), strict=True):
-                answers[i] = _text(new, final, tokenizer, stop)
+        batches = by_tokens(lengths, batch_tokens, most=batch_size)
+        for picked, said in decode(
+            model,
+            rows,
+            batches,
+            config,
+            pad_id=pad_id_of(tokenizer),
+            final=final,
+            stop=StopText(stop, tokenizer) if stop else None,
+            processor=constraint.processor if constraint else None,
+        ):
+            for i, new in zip(picked, said, strict=True):
+                answers[i] = answer_text(new, final, tokenizer, stop)
             done += len(picked)
             if progress:
                 progress(done, len(rows))
@@ -135,41 +136,8 @@ def pad_id_of(tokenizer: PreTrainedTokenizerBase) -> int:
     return 0
 
 
-def pad_left(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Ids and attention mask, each (B, T) int64, padded at the start to the longest row."""
-    longest = max(len(row) for row in rows)
-    ids = torch.full((len(rows), longest), pad_id, dtype=torch.int64)
-    mask = torch.zeros((len(rows), longest), dtype=torch.int64)
-    for i, row in enumerate(rows):
-        ids[i, longest - len(row) :] = torch.tensor(row, dtype=torch.int64)
-        mask[i, longest - len(row) :] = 1
-    return ids, mask
-
-
-class Spells(StoppingCriteria):
-    """Ends a row whose newest tokens spell the stop text. It only saves time: the text is cut in any case."""
-
-    def __init__(self, stop: str, tokenizer: PreTrainedTokenizerBase, prompt_tokens: int) -> None:
-        self.stop, self.tokenizer, self.prompt_tokens = stop, tokenizer, prompt_tokens
-        self.tail = len(stop.encode()) + 1  # a token holds a byte at least
-
-    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
-        """(B, T) ids so far -> (B,) bool."""
-        answers = input_ids[:, self.prompt_tokens :]
-        newest = self.tokenizer.batch_decode(answers[:, -self.tail :], clean_up_tokenization_spaces=False)
-        ended = [
-            self.stop in text and self.stop in decoded(row, self.tokenizer)
-            for row, text in zip(answers, newest, strict=True)
-        ]
-        return torch.tensor(ended, device=input_ids.device)
-
-
-def decoded(ids: Any, tokenizer: PreTrainedTokenizerBase) -> str:
-    """The text of an answer, without special tokens and without white space in front."""
-    return str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)).lstrip()
-
-
-def _text(ids: list[int], ends: Sequence[int], tokenizer: PreTrainedTokenizerBase, stop: str | None) -> str:
+def answer_text(ids: list[int], ends: Sequence[int], tokenizer: PreTrainedTokenizerBase, stop: str | None) -> str:
+    """An answer as it is scored: before what ends it and before the stop text, without white space at its ends."""
     text = decoded(ids[: next((i for i, token in enumerate(ids) if token in ends), len(ids))], tokenizer)
     return (text.split(stop, 1)[0] if stop else text).rstrip()
 

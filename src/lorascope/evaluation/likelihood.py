@@ -25,7 +25,8 @@ from transformers import PreTrainedTokenizerBase
 from lorascope.errors import ConfigError
 from lorascope.evaluation.answer_loss import answer_losses
 from lorascope.evaluation.batches import BATCH_TOKENS, by_tokens
-from lorascope.evaluation.generate import base_of, explained_out_of_memory, in_evaluation_mode, pad_id_of, pad_left
+from lorascope.evaluation.decode import pad_left
+from lorascope.evaluation.generate import base_of, explained_out_of_memory, in_evaluation_mode, pad_id_of
 from lorascope.evaluation.metrics.accuracy import judge_labels, label_of
 from lorascope.evaluation.metrics.base import Array, Tally, mean_tally
 from lorascope.tasks.base import Example
