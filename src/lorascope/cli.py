@@ -22,6 +22,7 @@ from typing import Any, TextIO
 from lorascope import __version__
 from lorascope.cli_options import (
     Verb,
+    allocate_options,
     check_options,
     evaluate_options,
     help_text,
@@ -67,6 +68,20 @@ VERBS = (
         ),
     ),
     Verb(
+        name="allocate",
+        heading="choose",
+        summary="Divide a budget of trained parameters among the modules, exactly, and write it as trainers take it.",
+        arguments="[FILE]",
+        takes=(0, 1),
+        call="lorascope.cli_allocate:allocate",
+        options=allocate_options,
+        examples=(
+            "lorascope allocate --model embedded --target both --budget params=60k",
+            "lorascope allocate --model embedded --target both --budget like=attention_only:r=8 --method random",
+            "lorascope allocate allocation/allocation.json --method shuffled_layers --output shuffled",
+        ),
+    ),
+    Verb(
         name="run",
         heading="prove",
         summary="Train one adapter, measure its modules' gradients on the way, evaluate it; all in one folder.",
@@ -81,9 +96,9 @@ VERBS = (
     Verb(
         name="evaluate",
         heading="prove",
-        summary="Evaluate a run, an adapter, a bare model, or predictions made elsewhere, on a task's test rows.",
-        arguments="[FOLDER]",
-        takes=(0, 1),
+        summary="Evaluate runs, adapters, a bare model, or predictions made elsewhere, on a task's test rows.",
+        arguments="[FOLDER...]",
+        takes=(0, None),
         call="lorascope.cli_evaluate:evaluate",
         options=evaluate_options,
         examples=(

@@ -162,7 +162,17 @@ def evaluate_options() -> list[Option]:
         ),
         Option(
             flag="output", kind="value", group="evaluate", metavar="FILE",
-            help="Write the evaluation to this JSON file.",
+            help="Write the evaluation to this JSON file; of several folders, into this folder, one file each.",
+        ),
+        Option(
+            flag="merge", kind="switch", group="evaluate",
+            help="Merge each adapter into the base while it is evaluated: faster, and exact to rounding, which is "
+            "checked. Refused on an embedding or head that are one matrix.",
+        ),
+        Option(
+            flag="engine", kind="value", group="evaluate", metavar="NAME", choices=("transformers", "vllm"),
+            help="What generates (default: transformers). vllm is an optional package for a GPU; it gives no answer "
+            "loss.",
         ),
         Option(flag="plan", kind="switch", group="evaluate", help="Show what would be evaluated, and start nothing."),
         *setting_options(
@@ -172,6 +182,26 @@ def evaluate_options() -> list[Option]:
                 "prompt_template", "max_length",
                 "eval_samples", "temperature", "top_p", "constrained", "max_new_tokens", "metrics", "eval_batch_tokens",
             )
+        ),
+        *screen_options("json", "quiet", "verbose"),
+    ]  # fmt: skip
+
+
+def allocate_options() -> list[Option]:
+    """The options of `lorascope allocate`."""
+    return [
+        Option(
+            flag="method", kind="value", group="allocate", metavar="NAME",
+            suggestions=("uniform", "random", "inverted", "shuffled_layers", "shuffled_kinds", "adalora"),
+            help="How the budget is divided: uniform, random; of an allocation: inverted, shuffled_layers, "
+            "shuffled_kinds, adalora (default: uniform).",
+        ),
+        Option(
+            flag="output", kind="value", group="allocate", metavar="FOLDER",
+            help="Folder for allocation.json and its forms for PEFT, Python, axolotl and TRL (default: allocation).",
+        ),
+        *setting_options(
+            ("model", "trust_remote_code", "target", "r", "lora_alpha", "lora_dropout", "budget", "seed")
         ),
         *screen_options("json", "quiet", "verbose"),
     ]  # fmt: skip

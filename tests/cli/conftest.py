@@ -58,17 +58,26 @@ def runs(monkeypatch, tmp_path):
         console.saved(folder)
         return Record(folder, {"steps": config.training.max_steps, "loss": float("nan")}, {}, None, None)
 
-    def evaluate_model(model, adapter, data, evaluation, *, split, console):
-        stub.seen.append((model, adapter, data, evaluation, split))
-        score = types.SimpleNamespace(value=41.6, ci_low=39.0, ci_high=44.1, unit="0-100")
-        result = {"dataset": data.dataset, "split": split, "n": 2, "metrics": {"bleu": {"value": 41.6}}, "settings": {}}
-        settings = {
-            "data": {"notes": [], "why_split": "the task's test split"},
-            "examples": {"chosen": "all of the split, in its order"},
-        }
-        return types.SimpleNamespace(
-            metrics={"bleu": score}, n=2, total=5, split=split, settings=settings, to_dict=lambda: result
-        )
+    def evaluate_models(model, adapters, data, evaluation, *, split, merge=False, console=None):
+        for adapter in adapters:
+            stub.seen.append((model, adapter, data, evaluation, split))
+            stub.merge = merge
+            value = 41.6 - adapters.index(adapter)
+            score = types.SimpleNamespace(value=value, ci_low=39.0, ci_high=44.1, unit="0-100")
+            metrics = {"bleu": {"value": value}}
+            result = {"dataset": data.dataset, "split": split, "n": 2, "metrics": metrics, "settings": {}}
+            settings = {
+                "data": {"notes": ["a note"], "why_split": "the task's test split"},
+                "examples": {"chosen": "all of the split, in its order"},
+            }
+            yield types.SimpleNamespace(
+                metrics={"bleu": score},
+                n=2,
+                total=5,
+                split=split,
+                settings=settings,
+                to_dict=lambda result=result: result,
+            )
 
     def module(name, **functions):
         made = types.ModuleType(name)
@@ -84,11 +93,8 @@ def runs(monkeypatch, tmp_path):
 
     module("lorascope.runs.check", check=check)
     monkeypatch.setattr("lorascope.report.serve.serve", lambda page, version, port, console: console.out(version()))
-    module(
-        "lorascope.evaluation.evaluator",
-        evaluate_model=evaluate_model,
-        base_of_adapter=lambda adapter: "base-of-adapter",
-    )
+    module("lorascope.evaluation.judge", evaluate_models=evaluate_models)
+    module("lorascope.evaluation.loading", base_of_adapter=lambda adapter: "base-of-adapter")
     return stub
 
 

@@ -10,7 +10,7 @@ import torch
 from lorascope.config.experiment import EvaluationConfig
 from lorascope.errors import ConfigError, ModelError
 from lorascope.evaluation.answer_loss import answer_losses
-from lorascope.evaluation.evaluator import evaluate_examples
+from lorascope.evaluation.judge import evaluate_examples
 from lorascope.evaluation.predictions import Prediction, score_predictions
 from lorascope.tasks import TASKS
 from lorascope.tasks.base import Example, Message

@@ -13,16 +13,9 @@ import lorascope
 from lorascope.config.experiment import DataConfig, EvaluationConfig, ModelConfig
 from lorascope.errors import ConfigError, DataError, ModelError, RunError
 from lorascope.evaluation.answer_loss import answer_losses
-from lorascope.evaluation.evaluator import (
-    ModelEvaluator,
-    evaluate_examples,
-    evaluate_model,
-    evaluate_multi_nli,
-    evaluate_samsum,
-    evaluate_wikisql,
-    save,
-)
+from lorascope.evaluation.evaluator import ModelEvaluator, evaluate_multi_nli, evaluate_samsum, evaluate_wikisql, save
 from lorascope.evaluation.generate import generate
+from lorascope.evaluation.judge import evaluate_examples, evaluate_models
 from lorascope.evaluation.metrics.bleu import bleu
 from lorascope.tasks import TASKS
 from lorascope.tasks.base import Example
@@ -103,6 +96,14 @@ def test_what_was_evaluated_and_how_is_recorded():
         "prompts_cut": 0,
     }
     assert set(settings["metrics"]) == set(shape["metrics"]) == set(result.metrics)
+    assert settings["lorascope"] == lorascope.__version__
+    for name, score in shape["metrics"].items():  # what every metric has
+        assert settings["metrics"][name]["version"] == 1
+        assert len(settings["metrics"][name]) > 1
+        assert score["unit"]
+        assert isinstance(score["higher_is_better"], bool)
+        assert score["ci_low"] <= score["value"] <= score["ci_high"]
+        assert all(isinstance(sample["scores"][name], float) for sample in result.samples)
     loss = shape["metrics"]["answer_loss"]
     assert (loss["unit"], loss["higher_is_better"]) == ("nats per answer token", False)
     assert loss["ci_low"] < loss["value"] < loss["ci_high"]
@@ -202,12 +203,11 @@ def test_progress_goes_to_the_end_twice():
     assert seen == [("loss", 4, 6), ("loss", 6, 6), ("answers", 5, 6), ("answers", 6, 6)]
 
 
-def test_evaluate_model_loads_base_and_adapter(checkpoints, restaurants):
+def test_evaluate_models_loads_base_and_adapter(checkpoints, restaurants):
     base, adapter = checkpoints
     data = DataConfig(dataset="e2e_nlg", data_dir=str(restaurants))
     config = EvaluationConfig(eval_samples=3, max_new_tokens=5)
-    bare = evaluate_model(ModelConfig(model_id=str(base)), None, data, config)
-    tuned = evaluate_model(ModelConfig(model_id=str(base)), adapter, data, config)
+    bare, tuned = evaluate_models(ModelConfig(model_id=str(base)), [None, adapter], data, config)
     assert (bare.n, bare.total) == (tuned.n, tuned.total) == (3, 5)
     assert bare.settings["model"]["adapter"] is None
     assert tuned.settings["model"]["adapter"] == str(adapter)

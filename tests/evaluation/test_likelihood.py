@@ -22,7 +22,7 @@ from transformers import (
 from lorascope.config.experiment import DataConfig, EvaluationConfig, ModelConfig
 from lorascope.errors import ConfigError, DataError
 from lorascope.evaluation.answer_loss import answer_losses
-from lorascope.evaluation.evaluator import evaluate_examples
+from lorascope.evaluation.judge import evaluate_examples
 from lorascope.evaluation.likelihood import label_losses, likelihood_tally
 from lorascope.evaluation.metrics import with_metrics
 from lorascope.evaluation.predictions import evaluate_predictions

@@ -3,7 +3,9 @@
 complete -c lorascope -f -n __fish_use_subcommand -a ls -d 'List tasks, presets, targets and runs.'
 complete -c lorascope -f -n __fish_use_subcommand -a compare -d 'Put finished runs side by side: parameters, losses, metrics, gradient norms raw and scale-free.'
 complete -c lorascope -f -n __fish_use_subcommand -a run -d 'Train one adapter, measure its modules'\'' gradients on the way, evaluate it; all in one folder.'
-complete -c lorascope -f -n __fish_use_subcommand -a evaluate -d 'Evaluate a run, an adapter, a bare model, or predictions made elsewhere, on a task'\''s test rows.'
+complete -c lorascope -f -n __fish_use_subcommand -a evaluate -d 'Evaluate runs, adapters, a bare model, or predictions made elsewhere, on a task'\''s test rows.'
+complete -c lorascope -f -n __fish_use_subcommand -a report -d 'Write a page of runs, for one or side by side: one HTML file that works offline and can be sent.'
+complete -c lorascope -f -n __fish_use_subcommand -a watch -d 'Show the page of a run while it goes on, in a browser on this machine.'
 complete -c lorascope -f -n __fish_use_subcommand -a quickstart -d 'See the whole thing work in a minute or two, without network: a tiny model, generated data.'
 complete -c lorascope -f -n __fish_use_subcommand -a check -d 'Build what a run would build, without weights, and say whether it fits together; trains nothing.'
 complete -c lorascope -f -n __fish_use_subcommand -a env -d 'Show versions and devices, as a bug report needs them.'
@@ -13,89 +15,95 @@ complete -c lorascope -n '__fish_seen_subcommand_from ls' -l json
 complete -c lorascope -n '__fish_seen_subcommand_from ls' -l color -r -f -a 'auto always never'
 complete -c lorascope -n '__fish_seen_subcommand_from compare' -l json
 complete -c lorascope -n '__fish_seen_subcommand_from compare' -l color -r -f -a 'auto always never'
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l preset -r -f -a 'e2e_attention e2e_mlp e2e_both e2e_dynamic samsum_attention samsum_mlp samsum_both samsum_dynamic wikisql_attention wikisql_mlp wikisql_both wikisql_dynamic mnli_attention mnli_mlp mnli_both mnli_dynamic quickstart quickstart_samsum quickstart_wikisql quickstart_mnli'
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l config -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l plan
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l batch
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l compare -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l resume -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l overwrite
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l model -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l dtype -r -f -a 'auto float32 bfloat16 float16'
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l device_map -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l attn_implementation -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l trust_remote_code
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l no_trust_remote_code
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l target -r -f -a 'attention_only attention_qv mlp_only both all'
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l r -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l lora_alpha -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l lora_dropout -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l batch_size -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l grad_accum -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l max_steps -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l lr -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l lr_scheduler -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l warmup_steps -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l optim -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l weight_decay -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l max_grad_norm -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l seed -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l activation_checkpointing
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l no_activation_checkpointing
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l eval_every -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l save_every -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l report_to -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l dataset -r -f -a 'e2e_nlg samsum wikisql multi_nli'
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l data_source -r -f -a 'auto hub local builtin'
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l data_revision -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l data_dir -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l prompt_column -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l target_column -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l prompt_template -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l drop_duplicates
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l no_drop_duplicates
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l num_samples -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l validation_split -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l max_length -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l data_seed -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l loss_on -r -f -a 'answer all'
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l log_frequency -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l layer_norm
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l no_layer_norm
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l weight_every -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l eval
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l no_eval
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l eval_base
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l no_eval_base
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l eval_samples -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l temperature -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l top_p -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l max_new_tokens -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l metrics -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l eval_batch_tokens -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l samples
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l no_samples
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l dynamic_lora
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l no_dynamic_lora
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l phase_strategy -r -f -a 'both-mlp-attn attn-mlp-both both-mlp-both early-late late-early lisa sensitivity'
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l phase1_end -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l phase2_end -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l phase_every -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l phase_layers -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l phase_budget -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l phase_explore -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l inactive -r -f -a 'freeze measure'
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l on_thaw -r -f -a 'keep zero_m reset'
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l phase_warmup -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l experiment_name -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l output_dir -r
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l json
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -s q -l quiet
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -s v -l verbose
-complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate quickstart check env completion' -l color -r -f -a 'auto always never'
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l preset -r -f -a 'e2e_attention e2e_mlp e2e_both e2e_dynamic samsum_attention samsum_mlp samsum_both samsum_dynamic wikisql_attention wikisql_mlp wikisql_both wikisql_dynamic mnli_attention mnli_mlp mnli_both mnli_dynamic quickstart quickstart_samsum quickstart_wikisql quickstart_mnli'
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l config -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l plan
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l batch
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l compare -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l resume -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l overwrite
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l model -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l dtype -r -f -a 'auto float32 bfloat16 float16'
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l device_map -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l attn_implementation -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l trust_remote_code
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l no_trust_remote_code
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l target -r -f -a 'attention_only attention_qv mlp_only both all'
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l r -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l lora_alpha -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l lora_dropout -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l budget -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l allocation -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l batch_size -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l grad_accum -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l max_steps -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l lr -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l lr_scheduler -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l warmup_steps -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l optim -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l weight_decay -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l max_grad_norm -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l seed -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l activation_checkpointing
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l no_activation_checkpointing
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l eval_every -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l save_every -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l report_to -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l dataset -r -f -a 'e2e_nlg samsum wikisql multi_nli'
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l data_source -r -f -a 'auto hub local builtin'
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l data_revision -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l data_dir -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l prompt_column -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l target_column -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l prompt_template -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l drop_duplicates
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l no_drop_duplicates
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l num_samples -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l validation_split -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l max_length -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l data_seed -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l loss_on -r -f -a 'answer all'
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l log_frequency -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l layer_norm
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l no_layer_norm
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l weight_every -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l eval
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l no_eval
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l eval_base
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l no_eval_base
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l eval_samples -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l temperature -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l top_p -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l constrained
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l no_constrained
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l max_new_tokens -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l metrics -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l eval_batch_tokens -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l samples
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l no_samples
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l dynamic_lora
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l no_dynamic_lora
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l phase_strategy -r -f -a 'both-mlp-attn attn-mlp-both both-mlp-both early-late late-early lisa sensitivity'
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l phase1_end -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l phase2_end -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l phase_every -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l phase_layers -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l phase_budget -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l phase_explore -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l inactive -r -f -a 'freeze measure'
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l on_thaw -r -f -a 'keep zero_m reset'
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l phase_warmup -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l experiment_name -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l output_dir -r
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l json
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -s q -l quiet
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -s v -l verbose
+complete -c lorascope -n 'not __fish_seen_subcommand_from ls compare evaluate report watch quickstart check env completion' -l color -r -f -a 'auto always never'
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l split -r -f -a 'train validation test'
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l predictions -r
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l output -r
+complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l merge
+complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l engine -r -f -a 'transformers vllm'
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l plan
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l model -r
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l dtype -r -f -a 'auto float32 bfloat16 float16'
@@ -114,6 +122,8 @@ complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l max_length -r
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l eval_samples -r
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l temperature -r
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l top_p -r
+complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l constrained
+complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l no_constrained
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l max_new_tokens -r
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l metrics -r
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l eval_batch_tokens -r
@@ -121,6 +131,15 @@ complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l json
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -s q -l quiet
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -s v -l verbose
 complete -c lorascope -n '__fish_seen_subcommand_from evaluate' -l color -r -f -a 'auto always never'
+complete -c lorascope -n '__fish_seen_subcommand_from report' -s o -l output -r
+complete -c lorascope -n '__fish_seen_subcommand_from report' -l samples -r
+complete -c lorascope -n '__fish_seen_subcommand_from report' -l surface
+complete -c lorascope -n '__fish_seen_subcommand_from report' -l json
+complete -c lorascope -n '__fish_seen_subcommand_from report' -s q -l quiet
+complete -c lorascope -n '__fish_seen_subcommand_from report' -l color -r -f -a 'auto always never'
+complete -c lorascope -n '__fish_seen_subcommand_from watch' -l port -r
+complete -c lorascope -n '__fish_seen_subcommand_from watch' -s q -l quiet
+complete -c lorascope -n '__fish_seen_subcommand_from watch' -l color -r -f -a 'auto always never'
 complete -c lorascope -n '__fish_seen_subcommand_from quickstart' -l output_dir -r
 complete -c lorascope -n '__fish_seen_subcommand_from quickstart' -l json
 complete -c lorascope -n '__fish_seen_subcommand_from quickstart' -s q -l quiet
@@ -139,6 +158,8 @@ complete -c lorascope -n '__fish_seen_subcommand_from check' -l target -r -f -a 
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l r -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l lora_alpha -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l lora_dropout -r
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l budget -r
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l allocation -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l batch_size -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l grad_accum -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l max_steps -r
@@ -179,6 +200,8 @@ complete -c lorascope -n '__fish_seen_subcommand_from check' -l no_eval_base
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l eval_samples -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l temperature -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l top_p -r
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l constrained
+complete -c lorascope -n '__fish_seen_subcommand_from check' -l no_constrained
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l max_new_tokens -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l metrics -r
 complete -c lorascope -n '__fish_seen_subcommand_from check' -l eval_batch_tokens -r

@@ -111,7 +111,7 @@ def _paths(weights: dict[str, Tensor]) -> list[str]:
 def _of(config: dict[str, Any], what: str, path: str) -> Any:
     """A module's own r or lora_alpha, by PEFT's rule."""
     pattern = config.get("rank_pattern" if what == "r" else "alpha_pattern") or {}
-    return pattern.get(get_pattern_key(pattern.keys(), path), config[what])
+    return pattern.get(get_pattern_key(list(pattern), path), config[what])
 
 
 def _scaling(config: dict[str, Any], path: str, r: int) -> float:

@@ -16,7 +16,7 @@ from accelerate import PartialState
 from lorascope.config.experiment import ExperimentConfig
 from lorascope.config.load import from_json, to_json
 from lorascope.errors import ConfigError, Interrupted, LorascopeError, RunError, TrainingError
-from lorascope.evaluation.evaluator import evaluate_examples
+from lorascope.evaluation.judge import evaluate_examples
 from lorascope.evaluation.metrics import as_asked
 from lorascope.evaluation.result import Evaluation
 from lorascope.models.adapters import AdaptedModel, wrap

@@ -20,7 +20,7 @@ from transformers import (
 
 from lorascope.config.experiment import ExperimentConfig
 from lorascope.errors import ConfigError
-from lorascope.evaluation.evaluator import longest_prompt
+from lorascope.evaluation.judge import longest_prompt
 from lorascope.measure.callback import GradientNormCallback
 from lorascope.measure.conditions import check_loss
 from lorascope.models.adapters import AdaptedModel
