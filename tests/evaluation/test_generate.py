@@ -1,5 +1,6 @@
 import logging
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from transformers import GenerationConfig
 from lorascope.config.experiment import DataConfig, ModelConfig
 from lorascope.errors import ConfigError, DataError, TrainingError
 from lorascope.evaluation.generate import decoding, end_ids, generate
+from lorascope.evaluation.merging import merged
 from lorascope.models.base import load_base
 from lorascope.tasks import TASKS
 from lorascope.tasks.split import load_evaluation
@@ -289,12 +291,45 @@ def test_transformers_has_nothing_to_say(tokenizer, transformers_log, temperatur
     assert transformers_log == []
 
 
+@pytest.mark.parametrize("merge", [False, True])
+def test_an_adapter_says_what_plain_generate_says_one_prompt_at_a_time(tokenizer, merge):
+    torch.manual_seed(2)
+    lora = LoraConfig(target_modules=["q_proj", "down_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
+    model, asked = get_peft_model(toy_model(), lora).eval(), prompts(24, seed=5)
+    expected = []
+    for ids in encode_prompts(asked, tokenizer):
+        said = model.generate(input_ids=torch.tensor([ids]), do_sample=False, max_new_tokens=30)[0, len(ids) :]
+        expected.append(tokenizer.decode(said, skip_special_tokens=True).lstrip().split("\n")[0].rstrip())
+    with merged(model, encode_prompts(asked[:2], tokenizer)) if merge else nullcontext():
+        assert generate(model, tokenizer, asked, max_new_tokens=30) == expected
+    assert len({len(text) for text in expected}) > 3  # they end at different times
+
+
+@pytest.mark.parametrize("batch_tokens", [300, 8192])
+def test_sampling_repeats_though_rows_leave_their_batch(tokenizer, batch_tokens):
+    model, asked = toy_model(), prompts(20)
+    options = {"max_new_tokens": 30, "temperature": 1.2, "batch_tokens": batch_tokens, "ends": range(40, 60)}
+    first = generate(model, tokenizer, asked, seed=3, **options)
+    assert first == generate(model, tokenizer, asked, seed=3, **options)
+    assert first != generate(model, tokenizer, asked, seed=4, **options)
+
+
+REAL = {"e2e_nlg": 24, "samsum": 32}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["e2e_nlg", "samsum"])
-def test_batched_output_of_a_real_model_equals_one_by_one(lab, task):
-    base = load_base(ModelConfig(model_id=str(lab / "base"), dtype="float32"), device=torch.device("cpu"))
-    data = DataConfig(dataset=task, data_dir=str(lab / "data" / task))
-    asked = [example.prompt for example in load_evaluation(TASKS[task], data, 32).examples]
-    batched = generate(base.model, base.tokenizer, asked, max_new_tokens=24)
-    assert batched == [generate(base.model, base.tokenizer, [p], max_new_tokens=24)[0] for p in asked]
-    assert all(batched)
+@pytest.mark.parametrize("task", REAL)
+@pytest.mark.parametrize("where", ["lab", "embedded"])
+def test_200_real_prompts_in_batches_say_what_each_says_alone(request, where, task):
+    data, model = DataConfig(dataset=task, data_source="builtin"), "embedded"
+    if where == "lab":
+        home = request.getfixturevalue("lab")
+        data, model = DataConfig(dataset=task, data_dir=str(home / "data" / task)), str(home / "base")
+    base = load_base(ModelConfig(model_id=model, dtype="float32"), device=torch.device("cpu"))
+    asked = [example.prompt for example in load_evaluation(TASKS[task], data, 100).examples]
+    options = {"max_new_tokens": REAL[task], "max_prompt_tokens": TASKS[task].max_length}
+    alone = [generate(base.model, base.tokenizer, [prompt], **options)[0] for prompt in asked]
+    assert len(asked) == 100  # of each of two tasks
+    assert generate(base.model, base.tokenizer, asked, **options) == alone
+    assert generate(base.model, base.tokenizer, asked[::-1], batch_tokens=3000, **options) == alone[::-1]
+    assert sum(map(bool, alone)) > 50
