@@ -248,7 +248,7 @@ def test_answers_made_elsewhere_have_no_likelihood_and_the_record_says_so(tmp_pa
         evaluate_predictions(tmp_path / "said.jsonl", data, metrics="accuracy_likelihood")
 
 
-@pytest.mark.parametrize(("split", "n"), [("validation", 24), ("validation_mismatched", 24)])
+@pytest.mark.parametrize(("split", "n"), [("validation", 8), ("validation_mismatched", 8)])
 def test_real_rows_of_both_splits_on_a_real_model(lab, split, n):
     base = load_base(ModelConfig(model_id=str(lab / "base"), dtype="float32"), device=torch.device("cpu"))
     data = DataConfig(dataset="multi_nli", data_dir=str(lab / "data" / "multi_nli"))

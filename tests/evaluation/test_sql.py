@@ -114,6 +114,13 @@ def test_right_answers_that_say_one_thing(sql, header):
     assert not ambiguous(example(sql, header))
 
 
+def test_a_name_that_holds_the_words_behind_another_is_one_reading_more():
+    found = parse("SELECT a FROM table WHERE b = x FROM table", ["a", "b", "a FROM table WHERE b = x"])
+    assert found.query == Query(2, 0, ())  # the longest name
+    assert found.readings == 2
+    assert parse("SELECT MAX a FROM table WHERE a = 1", ["a", "max a", "max a from table where a"]).readings == 2
+
+
 def test_the_number_of_readings_is_their_product():
     assert parse("SELECT a FROM table WHERE b = 1 AND a = 2", ["a", "b", "A", "a"]).readings == 3 * 1 * 3
 

@@ -193,7 +193,9 @@ def test_evaluation_keeps_the_official_order_and_the_same_subset(official_files:
     assert ids(some.examples) == sorted(ids(some.examples))
     assert some.examples == load_evaluation(task, config(official_files, "e2e_nlg", data_seed=4), 10).examples
     assert set(ids(some.examples)) < set(ids(load_evaluation(task, config(official_files, "e2e_nlg"), 20).examples))
-    assert "seed 0" in some.chosen
+    assert some.chosen == "eval_samples 10, the same ones in every run: seed 0, official order"
+    assert (some.provenance["eval_samples"], everything.provenance["eval_samples"]) == (10, 0)
+    assert some.provenance["why_split"] == "the task's test split"
     assert some.describe() == (
         f"  evaluate  10 of 50 test examples ({some.chosen})\n  note      100 of the official 4,693 test rows"
     )
@@ -210,6 +212,9 @@ def test_more_evaluation_examples_than_there_are_is_noted(official_files: Path) 
 def test_evaluation_takes_another_split_by_name(official_files: Path) -> None:
     data = load_evaluation(TASKS["multi_nli"], config(official_files, "multi_nli"), 0, split="validation_mismatched")
     assert (data.split, data.provenance["files"]) == ("validation_mismatched", ["multinli_1.0_dev_mismatched.jsonl"])
+    assert data.provenance["why_split"] == "asked for"
+    own = load_evaluation(TASKS["multi_nli"], config(official_files, "multi_nli"), 0)
+    assert (own.split, own.provenance["why_split"]) == ("validation", "there is no test split with right answers")
 
 
 def test_groups_that_both_splits_have_are_counted(official_files: Path) -> None:
