@@ -69,7 +69,7 @@ VERBS = (
     ),
     Verb(
         name="allocate",
-        heading="choose",
+        heading="decide",
         summary="Divide a budget of trained parameters among the modules, exactly, and write it as trainers take it.",
         arguments="[FILE]",
         takes=(0, 1),
@@ -78,7 +78,7 @@ VERBS = (
         examples=(
             "lorascope allocate --model embedded --target both --budget params=60k",
             "lorascope allocate --model embedded --target both --budget like=attention_only:r=8 --method random",
-            "lorascope allocate allocation/allocation.json --method shuffled_layers --output shuffled",
+            "lorascope allocate --model embedded --target mlp_only --budget 1% --output mlp",
         ),
     ),
     Verb(

@@ -98,6 +98,7 @@ def test_the_top_help_lists_the_verbs_in_their_order(lorascope):
     assert re.findall(r"^  (\w+)  +[A-Z]", shown.out, re.M) == [
         "ls",
         "compare",
+        "allocate",
         "run",
         "evaluate",
         "report",
@@ -106,7 +107,9 @@ def test_the_top_help_lists_the_verbs_in_their_order(lorascope):
         "check",
         "env",
     ]
-    assert re.findall(r"^(look|prove|share|help)$", shown.out, re.M) == ["look", "prove", "share", "help"]
+    assert re.findall(r"^(look|decide|prove|share|help)$", shown.out, re.M) == [
+        "look", "decide", "prove", "share", "help",
+    ]  # fmt: skip
     assert "completion" not in shown.out
 
 

@@ -4,13 +4,14 @@ _lorascope() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} words=
     COMPREPLY=()
     if [[ $COMP_CWORD -eq 1 && $cur != -* ]]; then
-        words="ls compare run evaluate report watch quickstart check env"
+        words="ls compare allocate run evaluate report watch quickstart check env"
     else
         case $prev in
             --color) words="auto always never" ;;
+            --method) words="uniform random inverted shuffled_layers shuffled_kinds adalora" ;;
+            --target) words="attention_only attention_qv mlp_only both all" ;;
             --preset) words="e2e_attention e2e_mlp e2e_both e2e_dynamic samsum_attention samsum_mlp samsum_both samsum_dynamic wikisql_attention wikisql_mlp wikisql_both wikisql_dynamic mnli_attention mnli_mlp mnli_both mnli_dynamic quickstart quickstart_samsum quickstart_wikisql quickstart_mnli" ;;
             --dtype) words="auto float32 bfloat16 float16" ;;
-            --target) words="attention_only attention_qv mlp_only both all" ;;
             --dataset) words="e2e_nlg samsum wikisql multi_nli" ;;
             --data_source) words="auto hub local builtin" ;;
             --loss_on) words="answer all" ;;
@@ -26,6 +27,7 @@ _lorascope() {
                 case $verb in
                     ls) words="--output_dir --json --color --help" ;;
                     compare) words="--json --color --help" ;;
+                    allocate) words="--method --output --model --trust_remote_code --no_trust_remote_code --target --r --lora_alpha --lora_dropout --budget --seed --json --quiet --verbose --color --help" ;;
                     run) words="--preset --config --plan --batch --compare --resume --overwrite --model --dtype --device_map --attn_implementation --trust_remote_code --no_trust_remote_code --target --r --lora_alpha --lora_dropout --budget --allocation --batch_size --grad_accum --max_steps --lr --lr_scheduler --warmup_steps --optim --weight_decay --max_grad_norm --seed --activation_checkpointing --no_activation_checkpointing --eval_every --save_every --report_to --dataset --data_source --data_revision --data_dir --prompt_column --target_column --prompt_template --drop_duplicates --no_drop_duplicates --num_samples --validation_split --max_length --data_seed --loss_on --log_frequency --layer_norm --no_layer_norm --weight_every --eval --no_eval --eval_base --no_eval_base --eval_samples --temperature --top_p --constrained --no_constrained --max_new_tokens --metrics --eval_batch_tokens --samples --no_samples --dynamic_lora --no_dynamic_lora --phase_strategy --phase1_end --phase2_end --phase_every --phase_layers --phase_budget --phase_explore --inactive --on_thaw --phase_warmup --experiment_name --output_dir --json --quiet --verbose --color --help" ;;
                     evaluate) words="--split --predictions --output --merge --engine --plan --model --dtype --device_map --attn_implementation --trust_remote_code --no_trust_remote_code --dataset --data_source --data_revision --data_dir --prompt_column --target_column --prompt_template --max_length --eval_samples --temperature --top_p --constrained --no_constrained --max_new_tokens --metrics --eval_batch_tokens --json --quiet --verbose --color --help" ;;
                     report) words="--output --samples --surface --json --quiet --color --help" ;;

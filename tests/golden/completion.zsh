@@ -7,6 +7,7 @@ _lorascope() {
         local -a verbs=(
             'ls:List tasks, presets, targets and runs.'
             'compare:Put finished runs side by side: parameters, losses, metrics, gradient norms raw and scale-free.'
+            'allocate:Divide a budget of trained parameters among the modules, exactly, and write it as trainers take it.'
             'run:Train one adapter, measure its modules'\'' gradients on the way, evaluate it; all in one folder.'
             'evaluate:Evaluate runs, adapters, a bare model, or predictions made elsewhere, on a task'\''s test rows.'
             'report:Write a page of runs, for one or side by side: one HTML file that works offline and can be sent.'
@@ -20,9 +21,10 @@ _lorascope() {
     fi
     case $words[CURRENT-1] in
         --color) compadd -- auto always never; return ;;
+        --method) compadd -- uniform random inverted shuffled_layers shuffled_kinds adalora; return ;;
+        --target) compadd -- attention_only attention_qv mlp_only both all; return ;;
         --preset) compadd -- e2e_attention e2e_mlp e2e_both e2e_dynamic samsum_attention samsum_mlp samsum_both samsum_dynamic wikisql_attention wikisql_mlp wikisql_both wikisql_dynamic mnli_attention mnli_mlp mnli_both mnli_dynamic quickstart quickstart_samsum quickstart_wikisql quickstart_mnli; return ;;
         --dtype) compadd -- auto float32 bfloat16 float16; return ;;
-        --target) compadd -- attention_only attention_qv mlp_only both all; return ;;
         --dataset) compadd -- e2e_nlg samsum wikisql multi_nli; return ;;
         --data_source) compadd -- auto hub local builtin; return ;;
         --loss_on) compadd -- answer all; return ;;
@@ -37,6 +39,7 @@ _lorascope() {
         case $verb in
             ls) compadd -- --output_dir --json --color --help ;;
             compare) compadd -- --json --color --help ;;
+            allocate) compadd -- --method --output --model --trust_remote_code --no_trust_remote_code --target --r --lora_alpha --lora_dropout --budget --seed --json --quiet --verbose --color --help ;;
             run) compadd -- --preset --config --plan --batch --compare --resume --overwrite --model --dtype --device_map --attn_implementation --trust_remote_code --no_trust_remote_code --target --r --lora_alpha --lora_dropout --budget --allocation --batch_size --grad_accum --max_steps --lr --lr_scheduler --warmup_steps --optim --weight_decay --max_grad_norm --seed --activation_checkpointing --no_activation_checkpointing --eval_every --save_every --report_to --dataset --data_source --data_revision --data_dir --prompt_column --target_column --prompt_template --drop_duplicates --no_drop_duplicates --num_samples --validation_split --max_length --data_seed --loss_on --log_frequency --layer_norm --no_layer_norm --weight_every --eval --no_eval --eval_base --no_eval_base --eval_samples --temperature --top_p --constrained --no_constrained --max_new_tokens --metrics --eval_batch_tokens --samples --no_samples --dynamic_lora --no_dynamic_lora --phase_strategy --phase1_end --phase2_end --phase_every --phase_layers --phase_budget --phase_explore --inactive --on_thaw --phase_warmup --experiment_name --output_dir --json --quiet --verbose --color --help ;;
             evaluate) compadd -- --split --predictions --output --merge --engine --plan --model --dtype --device_map --attn_implementation --trust_remote_code --no_trust_remote_code --dataset --data_source --data_revision --data_dir --prompt_column --target_column --prompt_template --max_length --eval_samples --temperature --top_p --constrained --no_constrained --max_new_tokens --metrics --eval_batch_tokens --json --quiet --verbose --color --help ;;
             report) compadd -- --output --samples --surface --json --quiet --color --help ;;

@@ -104,8 +104,8 @@ def plain_fields(config: LoraConfig) -> dict[str, Any]:
         "lora_alpha": config.lora_alpha,
         "lora_dropout": config.lora_dropout,
         "target_modules": sorted(config.target_modules or ()),
-        "rank_pattern": dict(config.rank_pattern),
-        "alpha_pattern": dict(config.alpha_pattern),
+        "rank_pattern": dict(config.rank_pattern or {}),
+        "alpha_pattern": dict(config.alpha_pattern or {}),
     }
     if config.target_parameters:
         fields["target_parameters"] = sorted(config.target_parameters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,12 +63,10 @@ def choose(base: BaseModel, lora: LoRAConfig, *, file: Path | None = None) -> Ch
         found = read_allocation(file)
         targets = allocated_modules(found, modules, model_id=base.model_id, tied=base.tied)
         return Chosen(modules, tuple(targets), found)
-    targets = select(modules, lora.target, tied=base.tied, model_id=base.model_id)
     if lora.budget is None:
+        targets = select(modules, lora.target, tied=base.tied, model_id=base.model_id)
         return Chosen(modules, tuple(targets), None)
-    total = sum(parameter.numel() for parameter in base.model.parameters())
-    budget = parse_budget(lora.budget, TARGETS)
-    asked = budget_params(budget, modules, targets, total=total, tied=base.tied, model_id=base.model_id)
+    targets, asked = budget_of(base, lora, modules)
     ranks = match_budget(targets, asked)
     matched = Allocation(
         ranks=ranks,
@@ -78,6 +77,15 @@ def choose(base: BaseModel, lora: LoRAConfig, *, file: Path | None = None) -> Ch
         base_model=base.model_id,
     )
     return Chosen(modules, tuple(target for target in targets if ranks[target.path]), matched)
+
+
+def budget_of(base: BaseModel, lora: LoRAConfig, modules: Sequence[TargetModule]) -> tuple[list[TargetModule], int]:
+    """The modules that share the budget of the settings, and the parameters that it is on this model."""
+    assert lora.budget is not None
+    targets = select(modules, lora.target, tied=base.tied, model_id=base.model_id)
+    total = sum(parameter.numel() for parameter in base.model.parameters())
+    budget = parse_budget(lora.budget, TARGETS)
+    return targets, budget_params(budget, modules, targets, total=total, tied=base.tied, model_id=base.model_id)
 
 
 def stored(folder: Path) -> Path | None:
