@@ -26,7 +26,7 @@ from lorascope.report.page_privacy import scrub
 from lorascope.report.page_run import SAMPLES, Source, run_source
 from lorascope.runs import rundir
 
-SCRIPTS = ("facts.js", "draw.js", "map.js", "page.js")
+SCRIPTS = ("facts.js", "draw.js", "map.js", "difference.js", "explore.js", "sections.js", "page.js")
 TITLE = 60
 """Most characters of a name in the title of the window."""
 

@@ -19,7 +19,7 @@ COMMON = {"root", "user", "users", "home", "admin", "localhost", "model", "data"
 
 def scrub(value: Any) -> Any:
     """Plain data without private text: an absolute path keeps its last name only."""
-    return _each(value, lambda text: _hide(FOLDERS.sub(r".../\1", text)))
+    return _each(value, lambda text: _names_out(FOLDERS.sub(r".../\1", _homes_out(text))))
 
 
 def scrub_samples(value: Any) -> Any:
@@ -37,8 +37,12 @@ def _each(value: Any, change: Any) -> Any:
     return value
 
 
-def _hide(text: str) -> str:
-    text = TOKENS.sub("[token]", HOMES.sub("~", text.replace(str(Path.home()), "~")))
+def _homes_out(text: str) -> str:
+    return HOMES.sub("~", text.replace(str(Path.home()), "~"))
+
+
+def _names_out(text: str) -> str:
+    text = TOKENS.sub("[token]", text)
     for name in _names():
         text = re.sub(rf"(?<![\w]){re.escape(name)}(?![\w])", "[name]", text)
     return _secrets(text)

@@ -50,7 +50,8 @@ def _loss(results: Mapping[str, Any]) -> str:
         return ""
     first = next((loss for step, loss in results["validation_loss"] if step == 0), None)
     start = f"{short(first)} -> " if first is not None else ""
-    return f"Validation loss {start}{short(best)} nats per answer token, best at step {results['best_step']:,}."
+    at = f", best at step {results['best_step']:,}" if results.get("best_step") is not None else ""
+    return f"Validation loss {start}{short(best)} nats per answer token{at}."
 
 
 def _score(evaluation: Mapping[str, Any] | None, base: Mapping[str, Any] | None) -> str:

@@ -44,7 +44,10 @@ function decode(map, name, blob) {
     let there = 0;
     for (let frame = 0; frame < frames; frame++) {
       const value = values[cell * frames + frame];
-      if (Number.isFinite(value)) { sum += value; there++; }
+      if (Number.isFinite(value)) {
+        sum += value;
+        there++;
+      }
     }
     if (there) means[cell] = sum / there;
   }
@@ -85,7 +88,9 @@ function framesOf(source, score, matrix) {
 
 /** The score over some cells at every frame. */
 function series(source, score, matrix, cells) {
-  return Array.from({ length: framesOf(source, score, matrix).count }, (_, f) => value(source, score, matrix, cells, f));
+  return Array.from({ length: framesOf(source, score, matrix).count }, (_, f) =>
+    value(source, score, matrix, cells, f),
+  );
 }
 
 /** The frame that holds a step, or the nearest one. */

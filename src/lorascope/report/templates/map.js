@@ -14,10 +14,17 @@ function choose(change) {
 function plan(sources) {
   const cells = sources.flatMap((source) => source.map.cells);
   const rows = [...new Map(cells.filter((cell) => cell.layer !== null).map((cell) => [cell.row, cell])).values()];
-  const layers = [...new Set(cells.filter((cell) => cell.layer !== null).map((cell) => cell.layer))].sort((a, b) => a - b);
+  const layers = [...new Set(cells.filter((cell) => cell.layer !== null).map((cell) => cell.layer))].sort(
+    (a, b) => a - b,
+  );
   const single = [...new Map(cells.filter((cell) => cell.layer === null).map((cell) => [cell.key, cell])).values()];
-  return { rows, layers, before: single.filter((cell) => cell.group === "embed"), after: single.filter((cell) => cell.group !== "embed"),
-    stacks: new Set(rows.map((row) => row.stack)).size };
+  return {
+    rows,
+    layers,
+    before: single.filter((cell) => cell.group === "embed"),
+    after: single.filter((cell) => cell.group !== "embed"),
+    stacks: new Set(rows.map((row) => row.stack)).size,
+  };
 }
 
 /**
@@ -29,35 +36,67 @@ function drawMap(source, plan_, width, tall, ends, fixed) {
   const columns = [...before, ...layers, ...after];
   const gap = rows.map((row, i) => (i > 0 && row.group !== rows[i - 1].group ? 6 : 0));
   const offset = rows.map((_, i) => gap.slice(0, i + 1).reduce((a, b) => a + b, 0));
-  const margin = tall ? 54 : 150;
+  const margin = tall ? 54 : 190;
   const [left, top] = tall ? [58, 40] : [plan_.stacks > 1 ? 150 : 92, 24];
-  const along = Math.max(8, Math.min(46, (width - left - margin) / (columns.length + (tall ? 0 : 0))));
-  const across = tall ? Math.min(52, (width - left - margin - offset.at(-1)) / Math.max(1, rows.length)) : 24;
+  const along = Math.max(8, Math.min(74, (width - left - margin) / columns.length));
+  const across = tall ? Math.min(52, (width - left - margin - offset.at(-1)) / Math.max(1, rows.length)) : 26;
   const down = tall ? 24 : across;
   const span = offset.at(-1) + rows.length * (tall ? across : down);
   const long = columns.length * (tall ? down : along);
   const extra = tall ? 34 : 42;
   const [W, H] = tall ? [left + span + margin, top + long + extra] : [left + long + margin, top + span + extra];
   const svg = draw("svg", { viewBox: `0 0 ${W} ${H}`, width: W, height: H });
-  const place = (r, c) => (tall ? { x: left + offset[r] + r * across, y: top + c * down, width: across, height: down }
-    : { x: left + c * along, y: top + offset[r] + r * down, width: along, height: down });
-  const band = (c) => (tall ? { x: left, y: top + c * down, width: span, height: down } : { x: left + c * along, y: top, width: along, height: span });
+  const place = (r, c) =>
+    tall
+      ? { x: left + offset[r] + r * across, y: top + c * down, width: across, height: down }
+      : { x: left + c * along, y: top + offset[r] + r * down, width: along, height: down };
+  const band = (c) =>
+    tall
+      ? { x: left, y: top + c * down, width: span, height: down }
+      : { x: left + c * along, y: top, width: along, height: span };
   const painted = [];
-  const grid = draw("g", { role: "grid", "aria-label": `${source.name}: layers by projections; arrow keys move, Enter pins a cell, Escape frees it` });
+  const grid = draw("g", {
+    role: "grid",
+    "aria-label": `${source.name}: layers by projections; arrow keys move, Enter pins a cell, Escape frees it`,
+  });
   const at = new Map();
 
   function addCell(cell, box, group, row, column) {
-    const rect = draw("rect", { x: box.x + 0.5, y: box.y + 0.5, width: box.width - 1, height: box.height - 1, rx: 1.5,
-      class: "cellbox", role: "gridcell", tabindex: "-1", "data-key": cell.key });
-    const hatched = draw("rect", { x: box.x + 0.5, y: box.y + 0.5, width: box.width - 1, height: box.height - 1, fill: "url(#hatch)", "pointer-events": "none", visibility: "hidden" });
+    const rect = draw("rect", {
+      x: box.x + 0.5,
+      y: box.y + 0.5,
+      width: box.width - 1,
+      height: box.height - 1,
+      rx: 1.5,
+      class: "cellbox",
+      role: "gridcell",
+      tabindex: "-1",
+      "data-key": cell.key,
+    });
+    const hatched = draw("rect", {
+      x: box.x + 0.5,
+      y: box.y + 0.5,
+      width: box.width - 1,
+      height: box.height - 1,
+      fill: "url(#hatch)",
+      "pointer-events": "none",
+      visibility: "hidden",
+    });
     group.append(rect);
     painted.push({ cell, rect, hatched });
     at.set(cell.key, { rect, box, row, column });
     if (fixed) return;
-    rect.addEventListener("click", () => { move(cell.key, false); choose({ pin: state.pin === cell.key ? null : cell.key }); });
+    rect.addEventListener("click", () => {
+      move(cell.key, false);
+      choose({ pin: state.pin === cell.key ? null : cell.key });
+    });
     rect.addEventListener("pointerenter", () => choose({ hover: cell.key }));
     rect.addEventListener("pointerleave", () => choose({ hover: null }));
-    rect.addEventListener("focus", () => { ring(at.get(cell.key).box); say(cell); choose({ focus: cell.key }); });
+    rect.addEventListener("focus", () => {
+      ring(at.get(cell.key).box);
+      say(cell);
+      choose({ focus: cell.key });
+    });
     rect.addEventListener("blur", () => ring(null));
   }
 
@@ -68,59 +107,110 @@ function drawMap(source, plan_, width, tall, ends, fixed) {
       const cell = source.byKey.get(`${row.row} ${layer}`);
       const box = place(r, before.length + i);
       if (cell) addCell(cell, box, group, r, before.length + i);
-      else svg.append(draw("rect", { x: box.x + box.width / 2 - 1, y: box.y + box.height / 2 - 1, width: 2, height: 2, fill: "var(--soft)" }));
+      else
+        svg.append(
+          draw("rect", {
+            x: box.x + box.width / 2 - 1,
+            y: box.y + box.height / 2 - 1,
+            width: 2,
+            height: 2,
+            fill: "var(--soft)",
+          }),
+        );
     });
     if (group.childNodes.length) grid.append(group);
     const box = place(r, 0);
-    const colour_ = { style: null, fill: `var(--${row.group}-text)` };
-    const named = tall ? text(box.x + box.width / 2, top - 8, words, { "text-anchor": "middle" }) : text(left - 8, box.y + box.height / 2 + 4, words, { "text-anchor": "end" });
-    named.style.fill = colour_.fill;
+    const named = tall
+      ? text(box.x + box.width / 2, top - 8, words, { "text-anchor": "middle" })
+      : text(left - 8, box.y + box.height / 2 + 4, words, { "text-anchor": "end" });
+    named.style.fill = `var(--${row.group}-text)`;
     svg.append(named);
     if (r === 0 || row.group !== rows[r - 1].group) {
       const title = tall ? text(box.x, 14, GROUPS[row.group]) : text(2, box.y + box.height / 2 + 4, GROUPS[row.group]);
-      title.style.fill = colour_.fill;
+      title.style.fill = `var(--${row.group}-text)`;
       title.style.fontWeight = 600;
       svg.append(title);
     }
   });
   const outside = draw("g", { role: "row", "aria-label": "outside the layers" });
-  [...before.map((cell, i) => [cell, i]), ...after.map((cell, i) => [cell, before.length + layers.length + i])].forEach(([one, c]) => {
-    const cell = source.byKey.get(one.key);
-    if (cell) addCell(cell, band(c), outside, 0, c);
-    const box = band(c);
-    const words = GROUPS[one.group] === "embedding" ? "emb" : GROUPS[one.group];
-    svg.append(tall ? text(left - 6, box.y + 16, words, { "text-anchor": "end" }) : text(box.x + box.width / 2, top - 8, words, { "text-anchor": "middle" }));
-  });
+  [...before.map((cell, i) => [cell, i]), ...after.map((cell, i) => [cell, before.length + layers.length + i])].forEach(
+    ([one, c]) => {
+      const cell = source.byKey.get(one.key);
+      if (cell) addCell(cell, band(c), outside, 0, c);
+      const box = band(c);
+      const words = GROUPS[one.group] === "embedding" ? "emb" : GROUPS[one.group];
+      svg.append(
+        tall
+          ? text(left - 6, box.y + 16, words, { "text-anchor": "end" })
+          : text(box.x + box.width / 2, top - 8, words, { "text-anchor": "middle" }),
+      );
+    },
+  );
   if (outside.childNodes.length) grid.append(outside);
-  const every = Math.ceil(layers.length / Math.max(1, Math.floor((layers.length * (tall ? down : along)) / (tall ? 16 : 26))));
+  const every = Math.ceil(
+    layers.length / Math.max(1, Math.floor((layers.length * (tall ? down : along)) / (tall ? 16 : 26))),
+  );
   layers.forEach((layer, i) => {
     if (i % every) return;
     const box = band(before.length + i);
-    svg.append(tall ? text(left - 6, box.y + box.height / 2 + 4, i ? layer : `layer ${layer}`, { "text-anchor": "end", class: "soft" })
-      : text(box.x + box.width / 2, top - 8, i ? layer : `layer ${layer}`, { "text-anchor": i ? "middle" : layers.length > 8 ? "start" : "middle", class: "soft" }));
+    svg.append(
+      tall
+        ? text(left - 6, box.y + box.height / 2 + 4, layer, { "text-anchor": "end", class: "soft" })
+        : text(box.x + box.width / 2, top - 8, layer, { "text-anchor": "middle", class: "soft" }),
+    );
   });
+  if (layers.length)
+    svg.append(text(left - (before.length ? 50 : 8), top - 8, "layer", { "text-anchor": "end", class: "soft" }));
   svg.append(grid, ...painted.map(({ hatched }) => hatched));
 
   // margins: each layer and each projection, of the same sums
   const sums = layers.map((layer, i) => {
-    const box = tall ? { x: left + span + 8, y: top + (before.length + i) * down, width: 26, height: down }
+    const box = tall
+      ? { x: left + span + 8, y: top + (before.length + i) * down, width: 26, height: down }
       : { x: left + (before.length + i) * along, y: top + span + 8, width: along, height: 16 };
-    const rect = draw("rect", { x: box.x + 0.5, y: box.y + 0.5, width: box.width - 1, height: box.height - 1, rx: 1.5 });
+    const rect = draw("rect", {
+      x: box.x + 0.5,
+      y: box.y + 0.5,
+      width: box.width - 1,
+      height: box.height - 1,
+      rx: 1.5,
+    });
     svg.append(rect);
     return { rect, cells: source.map.cells.filter((cell) => cell.layer === layer) };
   });
-  svg.append(tall ? text(left + span + 21, top - 8, "all", { "text-anchor": "middle", class: "soft" }) : text(left - 8, top + span + 20, "all, per layer", { "text-anchor": "end", class: "soft" }));
-  const totals = rows.map((row, r) => ({ row, r, cells: source.map.cells.filter((cell) => cell.row === row.row), drawn: draw("g") }));
+  svg.append(
+    tall
+      ? text(left + span + 21, top - 8, "all", { "text-anchor": "middle", class: "soft" })
+      : text(left - 8, top + span + 20, "all, per layer", { "text-anchor": "end", class: "soft" }),
+  );
+  const totals = rows.map((row, r) => ({
+    row,
+    r,
+    cells: source.map.cells.filter((cell) => cell.row === row.row),
+    drawn: draw("g"),
+  }));
   svg.append(...totals.map(({ drawn }) => drawn));
   if (!tall) svg.append(text(W - margin + 12, top - 8, "all layers", { class: "soft" }));
 
-  const rings = [draw("rect", { class: "ring", rx: 2, visibility: "hidden" }), draw("rect", { class: "ring", rx: 2, visibility: "hidden" }),
-    draw("rect", { class: "ring", rx: 2, visibility: "hidden" })];
-  ["var(--page)", "var(--ink)", "var(--ink)"].forEach((c, i) => { rings[i].style.stroke = c; rings[i].style.strokeWidth = [6, 3, 2][i]; });
+  const rings = [
+    draw("rect", { class: "ring", rx: 2, visibility: "hidden" }),
+    draw("rect", { class: "ring", rx: 2, visibility: "hidden" }),
+    draw("rect", { class: "ring", rx: 2, visibility: "hidden" }),
+  ];
+  ["var(--page)", "var(--ink)", "var(--ink)"].forEach((c, i) => {
+    rings[i].style.stroke = c;
+    rings[i].style.strokeWidth = [6, 3, 2][i];
+  });
   rings[2].style.strokeDasharray = "3 2";
   svg.append(...rings);
-  const around = (which, box) => { which.setAttribute("visibility", box ? "visible" : "hidden"); if (box) for (const [k, v] of Object.entries(box)) which.setAttribute(k, v); };
-  const ring = (box) => { around(rings[0], box); around(rings[1], box); };
+  const around = (which, box) => {
+    which.setAttribute("visibility", box ? "visible" : "hidden");
+    if (box) for (const [k, v] of Object.entries(box)) which.setAttribute(k, v);
+  };
+  const ring = (box) => {
+    around(rings[0], box);
+    around(rings[1], box);
+  };
 
   /** Where the keyboard is: one tab stop for the whole grid. */
   function move(key, focus = true) {
@@ -136,7 +226,14 @@ function drawMap(source, plan_, width, tall, ends, fixed) {
     grid.addEventListener("keydown", (event) => {
       const here = at.get(event.target.dataset.key);
       if (!here) return;
-      const steps = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0], Home: [0, -1e6], End: [0, 1e6] }[event.key];
+      const steps = {
+        ArrowRight: [0, 1],
+        ArrowLeft: [0, -1],
+        ArrowDown: [1, 0],
+        ArrowUp: [-1, 0],
+        Home: [0, -1e6],
+        End: [0, 1e6],
+      }[event.key];
       if (steps) {
         const [dr, dc] = tall && !["Home", "End"].includes(event.key) ? [steps[1], steps[0]] : steps;
         const key = neighbour(here, dr, dc);
@@ -152,18 +249,23 @@ function drawMap(source, plan_, width, tall, ends, fixed) {
     let best = null;
     for (const [key, { row, column, box }] of at) {
       const wide = (tall ? box.width : box.height) === span && rows.length > 1;
-      const ahead = dr ? Math.sign(row - here.row) === dr && column === here.column : Math.sign(column - here.column) === Math.sign(dc) && (row === here.row || wide || here.box === box);
+      const ahead = dr
+        ? Math.sign(row - here.row) === dr && column === here.column
+        : Math.sign(column - here.column) === Math.sign(dc) && (row === here.row || wide || here.box === box);
       if (!ahead) continue;
       const far = Math.abs(row - here.row) + Math.abs(column - here.column);
       const wanted = Math.abs(dc) > 1 ? -far : far;
       if (!best || wanted < best.wanted) best = { key, wanted };
     }
     if (!best && dc && (tall ? here.box.width : here.box.height) === span)
-      for (const [key, { row, column }] of at) if (row === 0 && Math.sign(column - here.column) === Math.sign(dc)) return key;
+      for (const [key, { row, column }] of at)
+        if (row === 0 && Math.sign(column - here.column) === Math.sign(dc)) return key;
     return best && best.key;
   }
 
-  function say(cell) { byId("live").textContent = sentence(source, cell); }
+  function say(cell) {
+    byId("live").textContent = sentence(source, cell);
+  }
 
   function paint(step) {
     const score = scoreOf(source, state.score);
@@ -193,21 +295,42 @@ function drawMap(source, plan_, width, tall, ends, fixed) {
     const rowsOf = totals.map(({ cells }) => {
       if (!cells.length) return null;
       const over = series(source, score, state.matrix, cells).filter(Number.isFinite);
-      return { now: value(source, score, state.matrix, cells, frame), low: quantile(over, 0.1), high: quantile(over, 0.9) };
+      return {
+        now: value(source, score, state.matrix, cells, frame),
+        low: quantile(over, 0.1),
+        high: quantile(over, 0.9),
+      };
     });
-    const axis = domain(rowsOf.filter(Boolean).flatMap((t) => [t.now, t.low, t.high]).filter((v) => v > 0), true);
-    const sx = scale(axis, W - margin + 12, W - margin + 82);
+    const axis = domain(
+      rowsOf
+        .filter(Boolean)
+        .flatMap((t) => [t.now, t.low, t.high])
+        .filter((v) => v > 0),
+      true,
+    );
+    const sx = scale(axis, W - margin + 12, W - margin + 122);
     totals.forEach(({ row, r, drawn }, i) => {
       drawn.replaceChildren();
       if (!rowsOf[i]) return;
       const { now, low, high } = rowsOf[i];
       const box = place(r, 0);
-      if (tall) { drawn.append(text(box.x + box.width / 2, top + long + 20, short(now).replace("e-", "e-"), { "text-anchor": "middle", class: "soft" })); return; }
+      if (tall) {
+        drawn.append(
+          text(box.x + box.width / 2, top + long + 20, Number.isFinite(now) ? label(Number(now.toPrecision(2))) : "-", {
+            "text-anchor": "middle",
+            class: "soft",
+          }),
+        );
+        return;
+      }
       const y = box.y + box.height / 2;
       const shown = (v) => Number.isFinite(v) && (!axis.log || v > 0);
-      if (shown(low) && shown(high)) drawn.append(draw("line", { x1: sx(low), x2: sx(high), y1: y, y2: y, stroke: `var(--${row.group})`, "stroke-width": 2 }));
+      if (shown(low) && shown(high))
+        drawn.append(
+          draw("line", { x1: sx(low), x2: sx(high), y1: y, y2: y, stroke: `var(--${row.group})`, "stroke-width": 2 }),
+        );
       if (shown(now)) drawn.append(mark(MARKS[row.group], sx(now), y, 4, { fill: `var(--${row.group})` }));
-      drawn.append(text(W - margin + 90, y + 4, short(now)));
+      drawn.append(text(W - margin + 130, y + 4, short(now)));
     });
   }
   return { svg, paint };
@@ -220,42 +343,16 @@ function sentence(source, cell) {
   const frames = framesOf(source, score, state.matrix);
   const frame = state.step === null ? null : frameAt(frames, state.step);
   const number = value(source, score, state.matrix, [cell], frame);
-  const all = source.map.cells.map((other) => value(source, score, state.matrix, [other], frame)).filter(Number.isFinite);
-  const rank = Number.isFinite(number) ? `, rank ${1 + all.filter((other) => other > number).length} of ${all.length}` : "";
-  const interval = score.interval && frame === null ? `, interval ${short(score.interval[cell.at][0])} to ${short(score.interval[cell.at][1])}` : "";
+  const all = source.map.cells
+    .map((other) => value(source, score, state.matrix, [other], frame))
+    .filter(Number.isFinite);
+  const rank = Number.isFinite(number)
+    ? `, rank ${1 + all.filter((other) => other > number).length} of ${all.length}`
+    : "";
+  const interval =
+    score.interval && frame === null
+      ? `, interval ${short(score.interval[cell.at][0])} to ${short(score.interval[cell.at][1])}`
+      : "";
   const noise = score.above ? (score.above[cell.at] ? ", above noise" : ", not above noise") : "";
   return `${nameOf(cell, source)}, ${Number.isNaN(number) ? "not measured" : short(number)}${interval}${rank}${noise}`;
-}
-
-/** The difference of two sources: triangles that point up where the second is larger; colour only where it is decided. */
-function drawDifference(first, second, plan_, width) {
-  const { rows, layers } = plan_;
-  const left = 92;
-  const along = Math.max(8, Math.min(46, (width - left - 150) / Math.max(1, layers.length)));
-  const svg = draw("svg", { viewBox: `0 0 ${left + along * layers.length + 20} ${40 + 24 * rows.length}`, width: left + along * layers.length + 20, role: "img", "aria-label": "difference of the two maps; a table with the numbers follows" });
-  const found = [];
-  const score = scoreOf(first, state.score);
-  const other = scoreOf(second, state.score);
-  rows.forEach((row, r) => {
-    const named = text(left - 8, 41 + 24 * r, row.projection, { "text-anchor": "end" });
-    named.style.fill = `var(--${row.group}-text)`;
-    svg.append(named);
-    layers.forEach((layer, i) => {
-      const [a, b] = [first, second].map((source) => source.byKey.get(`${row.row} ${layer}`));
-      const [x, y] = [left + along * (i + 0.5), 36 + 24 * r];
-      const frame = (source, s) => (state.step === null ? null : frameAt(framesOf(source, s, state.matrix), state.step));
-      const ratio = a && b && score && other ? Math.log2(value(second, other, state.matrix, [b], frame(second, other)) / value(first, score, state.matrix, [a], frame(first, score))) : NaN;
-      found.push({ layer, row, x, y, ratio });
-    });
-  });
-  const top = quantile(found.map(({ ratio }) => Math.abs(ratio)), 0.98) || 1;
-  for (const { x, y, ratio } of found) {
-    if (!Number.isFinite(ratio)) { svg.append(draw("rect", { x: x - 1, y: y - 1, width: 2, height: 2, fill: "var(--soft)" })); continue; }
-    const size = 1 + Math.min(1, Math.abs(ratio) / top) * (Math.min(along, 22) / 2 - 2.5);
-    svg.append(mark(ratio > 0 ? "up" : "down", x, y, size / 1.15, { fill: "var(--soft)", "data-ratio": ratio }));
-  }
-  layers.forEach((layer, i) => { if (i % Math.ceil(26 / along) === 0) svg.append(text(left + along * (i + 0.5), 16, layer, { "text-anchor": "middle", class: "soft" })); });
-  const words = `Up: larger in ${second.letter}; the largest triangles are a factor of ${short(2 ** top)}. No cell is coloured: a difference between two runs is decided over seeds, and these have none to spare.`;
-  return make("div", {}, make("h3", {}, `Difference, ${second.letter} against ${first.letter}: undecided`), svg, make("p", { class: "small" }, words),
-    asTable(["layer", "projection", `log2(${second.letter} / ${first.letter})`], () => found.map(({ layer, row, ratio }) => [`${layer}`, row.projection, Number.isFinite(ratio) ? ratio : null])));
 }
