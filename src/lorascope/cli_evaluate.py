@@ -96,7 +96,7 @@ def _show(evaluations: dict[str, Any], console: Console) -> None:
     about = first.settings
     counted = f"{first.n:,} of {first.total:,} {first.split} examples"
     console.out(f"{counted}; intervals are over examples, not over seeds")
-    console.out(f"these are {about['examples']['chosen']} ({first.split}: {about['data']['why_split']})")
+    console.out(f"why these: {about['examples']['chosen']}; {first.split}: {about['data']['why_split']}")
 
 
 def _save(evaluation: Any, output: Path, console: Console) -> None:

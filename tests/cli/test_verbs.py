@@ -35,7 +35,7 @@ def test_evaluate_a_run_uses_its_configuration_under_the_flags(runs, lorascope, 
     assert (evaluation.eval_samples, evaluation.temperature, split_name) == (7, 0.5, "test")
     assert re.search(r"^bleu +41\.6  \[39\.0, 44\.1\] +0-100$", shown.out, re.M)
     assert json.loads((tmp_path / "out" / "x.json").read_text())["metrics"] == {"bleu": {"value": 41.6}}
-    assert "these are all of the split, in its order (test: the task's test split)" in shown.out
+    assert "why these: all of the split, in its order; test: the task's test split" in shown.out
     assert "Saved out/x.json" in shown.out
     assert (
         shown.out.splitlines()[-1]
@@ -71,7 +71,7 @@ def test_what_answers_made_elsewhere_cannot_have_is_said(lorascope, runs, tmp_pa
     Path("p.jsonl").write_text('{"prediction": "neutral"}\n')
     shown = lorascope(f"evaluate --predictions p.jsonl --dataset multi_nli --data_dir {tmp_path}")
     assert "accuracy_likelihood is left out: asked of a model, and these answers were made elsewhere" in shown.err
-    assert "(validation: there is no test split with right answers)" in shown.out
+    assert "; validation: there is no test split with right answers" in shown.out
 
 
 def test_evaluate_predictions_needs_no_model(lorascope, runs, tmp_path):

@@ -152,8 +152,9 @@ def show_run(
         which = f"{evaluation['n']:,} examples of the {evaluation['split']} split"
         console.out(f"{which}; the intervals are over examples, not over seeds")
         console.out(
-            f"these are {_which(evaluation['settings'])}; the validation loss is of "
-            f"{results['rows']['validation']:,} other rows, kept back from the training rows (validation_split)"
+            f"why these: {_which(evaluation['settings'])}",
+            f"the validation loss is of {results['rows']['validation']:,} other rows, kept back from training "
+            "(validation_split)",
         )
     seconds, memory = results["seconds"], results["peak_memory_bytes"] / 2**30
     padding = results["tokens"]["padding_share"]
@@ -187,7 +188,7 @@ def _gradient_row(group: str, entry: Mapping[str, Any], weights: Mapping[str, An
 
 def _which(settings: Mapping[str, Any]) -> str:
     """Which examples were evaluated, and why that split."""
-    return f"{settings['examples']['chosen']} ({settings['data']['split']}: {settings['data']['why_split']})"
+    return f"{settings['examples']['chosen']}; {settings['data']['split']}: {settings['data']['why_split']}"
 
 
 def _metric_row(score: Mapping[str, Any]) -> Sequence[object]:
