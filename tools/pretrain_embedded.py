@@ -11,37 +11,60 @@ bfloat16, weights, gradients and the optimizer's state float32. Which rows a ste
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from corpus import KINDS, STAGES, documents
+from corpus import KINDS, STAGES, VERDICTS, documents, statements
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 VOCABULARY = 2048
 TOKENIZER_DOCUMENTS = 30_000
-STEPS = 3500
-STAGE_ENDS = (1000, 1350, 1800, 3000, STEPS)
-"""Steps at which the corpus's stages end."""
 WORKERS = 2
-ROWS, LENGTH = 32, 256
-"""Rows of a step over all processes, tokens of a row."""
-LONG_FROM, LONG_ROWS, LONG_LENGTH = 2700, 16, 512
-"""From this step on, fewer and longer rows."""
-MICRO_ROWS = 8
-"""Rows that one process handles at once (half as many long ones)."""
-PEAK, WARM_UP = 4e-3, 60
-"""Learning rate at its highest, and the steps that lead there; a cosine afterwards."""
-CYCLES = ((0, 0, 2400, 1.0), (1800, 1800, 3200, 0.5), (3000, 2900, STEPS, 0.4))
-"""Cosines: the step from which one holds, its own first and last step, its height as a share of PEAK."""
+WARM_UP, PEAK = 60, 4e-3
+"""Steps that lead to the highest learning rate."""
+
+
+class Stage(NamedTuple):
+    """Steps with one recipe; what they read are the shares of `corpus.STAGES` with the same number."""
+
+    end: int
+    """The step before which it ends."""
+    rows: int
+    """Of a step, over all processes."""
+    length: int
+    """Tokens of a row."""
+    rates: tuple[float, float]
+    """Share of the peak learning rate at its beginning and at its end; on a line between them."""
+    verdict: float
+    """How much more than another token a verdict counts in the loss."""
+    verdicts: tuple[str, ...] = VERDICTS
+    """What may be one."""
+
+
+PLAN = (
+    Stage(900, 32, 256, (1.0, 0.65), 1),
+    Stage(1200, 32, 256, (0.65, 0.5), 1),
+    Stage(1500, 32, 256, (0.5, 0.4), 1),
+    Stage(1700, 16, 256, (0.4, 0.4), 50),
+    Stage(2100, 16, 256, (0.5, 0.5), 50),
+    Stage(2400, 16, 256, (0.5, 0.5), 30),
+    Stage(3100, 32, 256, (0.6, 0.45), 8),
+    Stage(3500, 16, 512, (0.45, 0.23), 10),
+    Stage(3950, 16, 512, (0.23, 0.01), 10, (*VERDICTS, *statements.ANSWERS)),
+)
+STEPS = PLAN[-1].end
+MICRO_TOKENS = 2048
+"""What one process handles at once."""
 HELD_OUT_TOKENS = 65_536
 """Tokens of each kind of document that the loss is stated on."""
 SAVE_EVERY = 100
@@ -157,15 +180,14 @@ def train_step(
 ) -> tuple[float, int]:
     """One update; returns this process's loss and the tokens of all."""
     rank, workers = dist.get_rank(), dist.get_world_size()
-    long = step >= LONG_FROM
-    rows, length = (LONG_ROWS, LONG_LENGTH) if long else (ROWS, LENGTH)
-    micro = MICRO_ROWS // 2 if long else MICRO_ROWS
-    stage = sum(step >= end for end in STAGE_ENDS)
-    mine = packed(documents(f"train {rank} {step}", stage=stage), tokenizer, rows // workers, length)
-    pieces = mine.split(micro)
+    number = stage_of(step)
+    stage = PLAN[number]
+    texts = documents(f"train {rank} {step}", stage=number)
+    pieces = packed(texts, tokenizer, stage.rows // workers, stage.length).split(MICRO_TOKENS // stage.length)
+    verdicts = verdict_ids(tokenizer, stage.verdicts)
     total = 0.0
     for piece in pieces:
-        loss = cross_entropy(model, piece) / len(pieces)
+        loss = cross_entropy(model, piece, verdicts, stage.verdict) / len(pieces)
         loss.backward()
         total += loss.item()
     parameters = list(model.parameters())
@@ -183,16 +205,20 @@ def train_step(
             group["lr"] = rate
         optimizer.step()
         optimizer.zero_grad()
-    return total, rows * length
+    return total, stage.rows * stage.length
+
+
+def stage_of(step: int) -> int:
+    """The number of the stage that a step belongs to."""
+    return sum(step >= stage.end for stage in PLAN)
 
 
 def schedule(step: int) -> float:
-    """Share of the peak: in each cycle linear up, then down along a cosine to a fiftieth of its height."""
-    _, start, end, height = max(cycle for cycle in CYCLES if step >= cycle[0])
-    gone, length = step - start, end - start
-    if gone < WARM_UP:
-        return height * (gone + 1) / WARM_UP
-    return height * (0.02 + 0.49 * (1 + math.cos(math.pi * (gone - WARM_UP) / (length - WARM_UP))))
+    """Share of the peak: linear up, then along each stage's own line."""
+    number = stage_of(step)
+    start, (first, last) = PLAN[number - 1].end if number else 0, PLAN[number].rates
+    line = first + (last - first) * (step - start) / (PLAN[number].end - start)
+    return line * min(1.0, (step + 1) / WARM_UP)
 
 
 def packed(texts: Iterator[tuple[str, str]], tokenizer: PreTrainedTokenizerFast, rows: int, length: int) -> Tensor:
@@ -206,10 +232,19 @@ def packed(texts: Iterator[tuple[str, str]], tokenizer: PreTrainedTokenizerFast,
     return torch.stack([stream[i * length : (i + 1) * length + 1] for i in range(rows)])
 
 
-def cross_entropy(model: LlamaForCausalLM, rows: Tensor) -> Tensor:
-    """Mean nats per token of (B, T + 1) ids."""
-    logits = forward(model, rows[:, :-1])
-    return F.cross_entropy(logits.float().flatten(0, 1), rows[:, 1:].flatten())
+def cross_entropy(model: LlamaForCausalLM, rows: Tensor, verdicts: Tensor | None = None, weight: float = 1.0) -> Tensor:
+    """Mean nats per token of (B, T + 1) ids; tokens among `verdicts` count `weight` times."""
+    logits, labels = forward(model, rows[:, :-1]).float().flatten(0, 1), rows[:, 1:].flatten()
+    if verdicts is None:
+        return F.cross_entropy(logits, labels)
+    weights = torch.where(torch.isin(labels, verdicts), weight, 1.0)
+    return F.cross_entropy(logits, labels, reduction="none") @ weights / weights.sum()
+
+
+def verdict_ids(tokenizer: PreTrainedTokenizerFast, verdicts: Sequence[str]) -> Tensor:
+    """Ids of the words that are one token, with and without a space in front."""
+    spelt = (tokenizer(space + word, add_special_tokens=False).input_ids for word in verdicts for space in ("", " "))
+    return torch.tensor(sorted({ids[0] for ids in spelt if len(ids) == 1}))
 
 
 def forward(model: LlamaForCausalLM, ids: Tensor) -> Tensor:
@@ -257,8 +292,8 @@ def rotation(length: int, size: int) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 def held_out_loss(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, kind: str) -> float:
     """Nats per token on documents of one kind from another seed."""
-    rows = packed(documents("held out", kind), tokenizer, HELD_OUT_TOKENS // LENGTH, LENGTH)
-    return sum(cross_entropy(model, piece).item() * len(piece) for piece in rows.split(MICRO_ROWS)) / len(rows)
+    rows = packed(documents("held out", kind), tokenizer, HELD_OUT_TOKENS // 256, 256)
+    return sum(cross_entropy(model, piece).item() * len(piece) for piece in rows.split(8)) / len(rows)
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -271,8 +306,8 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
 def readme(model: LlamaForCausalLM, seconds: float, losses: dict[str, float]) -> str:
     """What the folder says of itself."""
     config = model.config
-    long = STEPS - LONG_FROM
-    tokens = (STEPS - long) * ROWS * LENGTH + long * LONG_ROWS * LONG_LENGTH
+    lengths = [stage.end - before.end for before, stage in pairwise((Stage(0, 0, 0, (0, 0), 0), *PLAN))]
+    tokens = sum(steps * stage.rows * stage.length for steps, stage in zip(lengths, PLAN, strict=True))
     rows = "\n".join(
         f"| {kind} | {' / '.join(f'{shares[i]:.0%}' for shares in STAGES)} | {loss:.3f} |"
         for i, (kind, loss) in enumerate(losses.items())
@@ -283,7 +318,7 @@ A Llama of {sum(p.numel() for p in model.parameters()):,} parameters: {config.nu
 hidden {config.hidden_size}, MLP {config.intermediate_size}, {config.num_attention_heads} heads, \
 {config.num_key_value_heads} key/value heads (grouped), vocabulary {config.vocab_size:,} (byte-level BPE, digits \
 single), embedding and head apart,
-context {config.max_position_embeddings:,}, trained on rows of up to {LONG_LENGTH}. Weights in bfloat16.
+context {config.max_position_embeddings:,}, trained on rows of up to {PLAN[-1].length}. Weights in bfloat16.
 bos `<s>` 1, eos `</s>` 2, pad `<pad>` 0.
 
 Made by `python tools/pretrain_embedded.py` from generated text alone (`tools/corpus`) in {seconds / 60:.0f} minutes:

@@ -1,9 +1,10 @@
 import random
+import re
 import sqlite3
 from itertools import islice
 
 import pytest
-from corpus import KINDS, STAGES, documents, drills, statements, tables, talks
+from corpus import KINDS, STAGES, VERDICTS, documents, drills, statements, tables, talks
 
 from lorascope.tasks.builtin import multi_nli, words
 from lorascope.tasks.builtin.statements import Fact, judge
@@ -24,7 +25,9 @@ def test_documents_of_a_kind_differ_and_fit_into_a_row(kind: str):
     texts = some(kind)
     assert len(set(texts)) == len(texts)
     assert max(map(len, texts)) < 2500
-    assert all(text and text == text.strip() and "{" not in text and "|]" not in text for text in texts)
+    # Words that are compared begin with a space, the first one, too: it is part of the token.
+    assert all(text.strip() and text.removeprefix(" ") == text.strip() for text in texts)
+    assert not any("{" in text or "|]" in text for text in texts)
 
 
 @pytest.mark.parametrize("stage", range(len(STAGES)))
@@ -119,16 +122,49 @@ def test_a_list_is_copied_word_by_word():
             assert first.endswith(again)
 
 
+SAID = {"yes": True, "same": True, "true": True, "right": True, "no": False, "different": False, "false": False,
+        "wrong": False}  # fmt: skip
+
+
 def test_what_is_compared_is_the_same_exactly_if_it_is_said_to_be():
-    said = {"yes": True, "same": True, "true": True, "right": True, "no": False, "different": False, "false": False,
-            "wrong": False}  # fmt: skip
-    compared = 0
-    for line in "\n".join(some("comparisons", 100)).splitlines():
-        if " / " in line:
-            one, two, verdict = line.split(" / ")
-            assert (one == two) is said[verdict.lower()]
-            compared += 1
-    assert compared > 50
+    compared = [
+        (one == two, SAID[verdict.lower()])
+        for line in "\n".join(some("comparisons", 100)).splitlines()
+        if " / " in line
+        for one, two, verdict in [line.split(" / ")]
+    ]
+    compared += [
+        (one == two, SAID[verdict])
+        for text in some("pairs", 100)
+        for one, two, verdict in re.findall(r" ([A-Za-z ]+) and ([A-Za-z ]+): (\w+)", text)
+    ]
+    assert len(compared) > 300
+    assert all(same is said for same, said in compared)
+    assert 0.4 < sum(same for same, _ in compared) / len(compared) < 0.6
+
+
+def test_a_value_is_a_persons_exactly_if_it_is_said_to_be():
+    asked = []
+    for text in some("facts", 200):
+        told = dict(re.findall(r"^ (\w+) has ([\w ]+)$", text, re.MULTILINE))
+        claims = re.findall(r"^ (\w+) has ([\w ]+)[?:] (\w+)$", text, re.MULTILINE)
+        asked += [(told[person] == value, SAID[verdict]) for person, value, verdict in claims]
+    for text in some("bound", 400):
+        first, *lines = text.splitlines()
+        told = dict(re.findall(r"(\w+) has ([\w ]+)", first))
+        claims = [re.fullmatch(r"(\w+) has ([\w ]+)[?:] (\w+)", line) for line in lines]
+        for person, value, verdict in (claim.groups() for claim in claims if claim):
+            if verdict.lower() in SAID:
+                asked.append((told[person] == value, SAID[verdict.lower()]))
+            else:
+                assert person not in told
+    assert len(asked) > 250
+    assert all(same is said for same, said in asked)
+
+
+def test_every_kind_with_verdicts_uses_the_words_that_count_more():
+    for kind in ("pairs", "comparisons", "facts", "bound", "simple statements"):
+        assert all(set(re.findall(r"\w+", text)) & set(VERDICTS) for text in some(kind, 50))
 
 
 def test_a_simple_claim_differs_in_a_word_at_most():

@@ -3,7 +3,7 @@ from itertools import islice
 import pretrain_embedded as pretrain
 import pytest
 import torch
-from corpus import documents
+from corpus import VERDICTS, documents
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 ASSETS = pretrain.ASSETS
@@ -38,20 +38,44 @@ def test_the_loss_is_transformers_own(toy: LlamaForCausalLM):
         )
 
 
-def test_the_rate_follows_its_cosines():
+def test_verdicts_count_more_where_they_are_weighted(toy: LlamaForCausalLM):
+    rows = torch.randint(0, 300, (2, 30), generator=torch.Generator().manual_seed(3))
+    rows[:, 10:12] = torch.tensor([7, 9])
+    with torch.no_grad():
+        losses = torch.nn.functional.cross_entropy(
+            pretrain.forward(toy, rows[:, :-1]).float().flatten(0, 1), rows[:, 1:].flatten(), reduction="none"
+        )
+        weights = torch.tensor([50.0 if label in (7, 9) else 1.0 for label in rows[:, 1:].flatten().tolist()])
+        found = pretrain.cross_entropy(toy, rows, torch.tensor([7, 9]), 50.0)
+    assert found.item() == pytest.approx(((losses * weights).sum() / weights.sum()).item(), rel=1e-5)
+
+
+def test_verdicts_are_single_tokens_with_and_without_a_space(tokenizer):
+    ids = pretrain.verdict_ids(tokenizer, VERDICTS).tolist()
+    assert {" yes", " no", "Yes", "No"} <= {tokenizer.decode([i]) for i in ids}
+    assert {tokenizer.decode([i]).strip() for i in ids} <= set(VERDICTS)
+
+
+def test_the_rate_goes_up_and_then_along_the_stages_lines():
     rates = [pretrain.schedule(step) for step in range(pretrain.STEPS)]
     assert rates[0] == pytest.approx(1 / pretrain.WARM_UP)
-    assert max(rates) == rates[pretrain.WARM_UP] == pytest.approx(1)
-    assert rates[1230] == pytest.approx(0.02 + 0.49)  # half way down the first cosine: (60 + 2400) / 2
-    assert rates[1799] > 20 * rates[1800] > 0  # the second one begins
-    assert rates[1860] == pytest.approx(0.5)
-    assert rates[-1] == pytest.approx(0.4 * 0.02, abs=1e-4)
+    assert max(rates) <= 1
+    begin = 0
+    for number, stage in enumerate(pretrain.PLAN):
+        assert pretrain.stage_of(begin) == pretrain.stage_of(stage.end - 1) == number
+        middle = (begin + stage.end) // 2
+        assert rates[middle] == pytest.approx(sum(stage.rates) / 2, abs=0.01)
+        assert number == 0 or rates[begin] == pytest.approx(stage.rates[0])
+        begin = stage.end
 
 
-def test_the_corpuss_stages_last_to_the_end():
-    assert len(pretrain.STAGE_ENDS) == len(pretrain.STAGES)
-    assert pretrain.STAGE_ENDS[-1] == pretrain.STEPS
-    assert list(pretrain.STAGE_ENDS) == sorted(pretrain.STAGE_ENDS)
+def test_stages_share_their_rows_between_the_processes():
+    ends = [stage.end for stage in pretrain.PLAN]
+    assert len(ends) == len(pretrain.STAGES)
+    assert ends == sorted(ends)
+    for stage in pretrain.PLAN:
+        assert stage.rows % pretrain.WORKERS == 0
+        assert pretrain.MICRO_TOKENS % stage.length == 0
 
 
 def test_rows_hold_whole_documents_one_after_the_other(tokenizer):

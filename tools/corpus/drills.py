@@ -179,27 +179,3 @@ def glossary(rng: random.Random) -> str:
         written = rng.choice((term, term.capitalize(), term.upper()))
         lines.append(rng.choice(("{t}: {m}", "{m}: {t}", "# {t} = {m}", "({t}) {m}")).format(t=written, m=TERMS[term]))
     return "\n".join(lines)
-
-
-YES_NO = (("yes", "no"), ("Yes", "No"), ("same", "different"), ("true", "false"), ("True", "False"), ("right", "wrong"))
-PAIRS = ("{a}, {b}: {v}", "{a} = {b}? {v}", "Is {a} the same as {b}? {v}.", "{a} and {b}: {v}", "{a}. {b}. {v}.",
-         "{a} / {b} / {v}")  # fmt: skip
-
-
-def compared(rng: random.Random) -> str:
-    """Pairs of words or of short phrases: the same or not?"""
-    yes, no = rng.choice(YES_NO)
-    form, frame = rng.choice(PAIRS), rng.choice(("{x}", "{x}", "{x}", "the {x} of {y}", "{y} has {x}", "{y}: {x}"))
-    kind = LISTS[rng.choice(tuple(LISTS))]
-    lines = []
-    for _ in range(rng.randint(5, 12)):
-        x, y = rng.choice(kind), rng.choice(LISTS["names"])
-        other_x, other_y, verdict = x, y, yes
-        if rng.random() < 0.5:
-            verdict = no
-            if "{y}" in frame and rng.random() < 0.4:
-                other_y = rng.choice([name for name in LISTS["names"] if name != y])
-            else:
-                other_x = rng.choice([word for word in kind if word != x])
-        lines.append(form.format(a=frame.format(x=x, y=y), b=frame.format(x=other_x, y=other_y), v=verdict))
-    return "\n".join(lines)

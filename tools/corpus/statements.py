@@ -75,25 +75,106 @@ def document(rng: random.Random) -> str:
 
 
 def simple(rng: random.Random) -> str:
-    """One to three facts, and claims that differ from one of them in a word at most, or in the person."""
-    cast = rng.sample(words.PEOPLE, 2)
-    abouts = [any_value(rng) for _ in range(rng.choice((1, 1, 2)))]
+    """One to four facts, and many claims whose verdicts follow at once; half of the time in the facts' own words."""
+    cast = rng.sample(words.PEOPLE, rng.choice((1, 2, 2, 3)))
+    third = rng.choice([person for person in words.PEOPLE if person not in cast])
+    kinds, shares = [draw for _, draw in REASONING.values()], [share for share, _ in REASONING.values()]
+    abouts = [
+        any_value(rng) if rng.random() < 0.7 else rng.choices(kinds, shares)[0](rng)
+        for _ in range(rng.choice((1, 1, 2)))
+    ]
     known: Known = []
-    for person in cast[: rng.choice((1, 2, 2))]:
+    for person in cast:
         for about in abouts[: rng.choice((1, 2))]:
-            known.append((person, rng.choice(about(person, person))))
+            fact = rng.choice(about(person, third))
+            if all(fact.variable != other.variable for _, other in known):
+                known.append((person, fact))
     facts = [fact for _, fact in known]
+    said = [fact.allowed for fact in facts]
+    own_words = rng.random() < 0.5
     sorted_out: dict[str, Known] = {label: [] for label in ORDER}
     for person in cast:
-        for fact in (fact for about in abouts for fact in about(person, person)):
-            if any(_near(fact.clause, other.clause) for other in facts):
+        for fact in (fact for about in abouts for fact in about(person, third)):
+            if not own_words or any(_near(fact.clause, other.clause) for other in facts):
                 sorted_out[judge(facts, fact)].append((person, fact))
-    form, verdicts, explained = rng.choice(FORMS), VERDICTS[0 if rng.random() < 0.5 else 1], rng.choice(EXPLAINED)
+    verdicts = VERDICTS[0] if rng.random() < 0.75 else VERDICTS[1]
+    form = rng.choice(("{C}? {v}.", "{C}. {v}.", "- {c}: {v}.", "Is it true that {c}? {v}.", "{C}.\n-> {v}"))
     lines = []
-    for label in rng.choices(ORDER, k=rng.randint(2, 5)):
-        if sorted_out[label]:
-            lines.append(_claim(rng.choice(sorted_out[label]), label, known, form, verdicts, explained))
-    return ("\n\n" if "\n\n" in form else "\n").join((tell(rng, known), *lines))
+    for label in rng.choices(ORDER, (4, 2, 4), k=rng.randint(5, 9)):
+        claims = sorted_out[label]
+        if rng.random() < 0.5:  # a value that was said of somebody else decides nothing
+            claims = [claim for claim in claims if claim[1].allowed in said] or claims
+        if claims:
+            clause = say(*rng.choice(claims))
+            lines.append(form.format(c=clause, C=capital(clause), v=verdicts[ORDER.index(label)]))
+    return "\n".join((tell(rng, known), *lines))
+
+
+HEADS = (
+    ("Text", "Known", "Told", "Report", "Story", "What we know", "First"),
+    ("Claim", "Statement", "Said", "Asked", "Somebody says", "Second"),
+    ("Answer", "Verdict", "Judgement", "Result", "So", "Is it true?"),
+)
+"""What may stand above a text, a claim and its verdict."""
+
+
+def in_sections(rng: random.Random) -> str:
+    """Some short texts with a claim and its verdict each, in sections."""
+    frame = _frame(rng)
+    verdicts = VERDICTS[0] if rng.random() < 0.6 else rng.choice(VERDICTS)
+    return _sections(rng, frame, verdicts, rng.randint(2, 5))
+
+
+ANSWERS = (*words.TEAMS, *words.COUNTRIES, *words.SPORTS, *words.DRINKS)
+"""Words that may stand for a verdict where a text says so."""
+
+
+def agreed_answers(rng: random.Random) -> str:
+    """The same with three words that mean nothing of the kind for the verdicts, named before the first text.
+
+    Half of the time it is said which stands for what; otherwise the first texts show it.
+    """
+    verdicts = rng.sample(ANSWERS, 3)
+    if rng.random() < 0.5:
+        head = rng.choice(("{0} if it holds, {1} if nobody knows, {2} if not.", "Yes: {0}. Perhaps: {1}. No: {2}."))
+        head = head.format(*verdicts)
+    else:
+        head = rng.choice(("{0}, {1} or {2}?", "It is {0}, {1} or {2}.")).format(*rng.sample(verdicts, 3))
+    return f"{head}\n\n{_sections(rng, _frame(rng), verdicts, rng.randint(5, 8))}"
+
+
+def _frame(rng: random.Random) -> str:
+    """A layout with the slots {t}, {c} and {v} for text, claim and verdict, each below its head."""
+    mark, end, gap = rng.choice(("", "", "## ", "* ", "= ")), rng.choice((":", ":", "")), rng.choice(("\n", "\n\n"))
+    heads = [mark + rng.choice(names) + end for names in HEADS]
+    below = rng.choice(("\n", "\n", " "))
+    return gap.join(f"{head}{below}{slot}" for head, slot in zip(heads, ("{t}", "{c}", "{v}"), strict=True))
+
+
+def _sections(rng: random.Random, frame: str, verdicts: Sequence[str], count: int) -> str:
+    """Texts, claims, verdicts; as many claims hold as not and as are open."""
+    blocks: list[str] = []
+    for _ in range(count):
+        who, other, third = rng.sample(words.PEOPLE, 3)
+        draws = rng.choices([draw for _, draw in REASONING.values()], [share for share, _ in REASONING.values()], k=2)
+        about, aside = draws[0](rng), draws[rng.randrange(2)](rng)
+        known = [
+            (who, rng.choice(about(who, third))),
+            (other, rng.choice((about, aside)[rng.randrange(2)](other, third))),
+        ]
+        rng.shuffle(known)
+        facts = [fact for _, fact in known]
+        label = rng.choice(ORDER)
+        people = (other, who) if label == "neutral" else (who,)
+        claims = [(p, fact) for p in people for fact in (*about(p, third), *aside(p, third))]
+        claims = [claim for claim in claims if judge(facts, claim[1]) == label]
+        if rng.random() < 0.6:  # what was said of somebody else decides nothing
+            said = [fact.allowed for fact in facts]
+            claims = [claim for claim in claims if claim[1].allowed in said] or claims
+        if claims:
+            text, claim = tell(rng, known), sentence(say(*rng.choice(claims)))
+            blocks.append(frame.format(t=text, c=claim, v=verdicts[ORDER.index(label)]))
+    return "\n\n".join(blocks) or _sections(rng, frame, verdicts, count)
 
 
 def _near(one: str, two: str) -> bool:
