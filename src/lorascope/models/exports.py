@@ -20,6 +20,7 @@ from peft import LoraConfig
 from lorascope.config.allocation import Allocation
 from lorascope.config.experiment import LoRAConfig
 from lorascope.errors import RunError
+from lorascope.models import embedded
 from lorascope.models.adapters import peft_config
 from lorascope.models.allocated import allocated_modules
 from lorascope.models.base import BaseModel
@@ -80,6 +81,8 @@ def write_exports(base: BaseModel, lora: LoRAConfig, allocation: Allocation, fol
         texts[AXOLOTL] = axolotl_text(fields, allocation)
     else:
         notes.append(f"no {AXOLOTL}: axolotl takes whole alphas alone; lora_alpha / r as a whole number gives them")
+    if base.model_id == embedded.NAME:
+        notes.append(f"{base.model_id} is inside lorascope; other programs find it in {embedded.FOLDER}")
     plain = nearest_plain(modules, allocation)
     if plain is not None:
         facts = {name: getattr(plain, name) for name in ("target_modules", "r", "lora_alpha", "params", "overlap")}
