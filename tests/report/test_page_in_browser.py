@@ -60,7 +60,8 @@ def opened(browser):
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(path.as_uri())
-        page.wait_for_selector("html[data-ready]", state="attached")
+        page.wait_for_selector("html[data-ready], #failure:not([hidden])", state="attached")
+        assert page.locator("#failure").is_hidden(), page.locator("#failure").text_content()
         return page
 
     yield open_

@@ -81,8 +81,6 @@ function norms(change) {
     });
     figure.cursor(state.step);
     curves.push(figure);
-    const numbers = rows.flatMap((row) => [row.value, row.low, row.high, row.other]).filter(Number.isFinite);
-    const bounds = { log: false, low: Math.min(0, ...numbers), high: 1.06 * Math.max(...numbers, 1e-9) };
     return make("div", {}, several() ? make("h3", {}, called(source)) : "", figure);
   });
   section(
@@ -174,6 +172,8 @@ function metrics() {
       other: one.base ?? NaN,
       color: "var(--ink)",
     }));
+    const numbers = rows.flatMap((row) => [row.value, row.low, row.high, row.other]).filter(Number.isFinite);
+    const bounds = { log: false, low: Math.min(0, ...numbers), high: 1.06 * Math.max(...numbers, 1e-9) };
     return make(
       "div",
       {},
