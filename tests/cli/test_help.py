@@ -159,7 +159,7 @@ def test_completion_scripts_are_current_and_static(lorascope, shell):
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        (["lorascope", "r"], ["run"]),
+        (["lorascope", "ru"], ["run"]),
         (["lorascope", "run", "--phase1"], ["--phase1_end"]),
         (["lorascope", "--dyn"], ["--dynamic_lora"]),
         (["lorascope", "run", "--target", "m"], ["mlp_only"]),
