@@ -36,7 +36,7 @@ FOR_USERS = {"README.md": README, "GUIDE.md": GUIDE}
 FOREIGN_FLAGS = {
     "--multi_gpu", "--num_processes", "--cpu", "--use_fsdp", "--fsdp_version", "--index_url", "--repo_type",
 }  # fmt: skip
-NOT_YET = {"--budget", "--allocation", "--require"}
+NOT_YET = {"--require"}
 
 
 # ---- links, files, form ----------------------------------------------------------------------------------------------
