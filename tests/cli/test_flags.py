@@ -139,7 +139,11 @@ def test_resume_takes_the_folders_own_configuration(runs, lorascope, run_folder)
         ("--tyro-print-completion bash", "has no flag --tyro-print-completion", ""),
         ("-x", "lorascope run has no flag -x", ""),
         ("evalute", "no verb 'evalute'", "lorascope evaluate "),
-        ("probe", "no verb 'probe'; known: ls, compare, run, evaluate, quickstart, check, env", "lorascope --help"),
+        (
+            "study",
+            "no verb 'study'; known: ls, compare, allocate, run, evaluate, report, watch, quickstart, check, env",
+            "lorascope --help",
+        ),
         ("study x", "no verb 'study'", ""),
         ("--preset e2e_mpl", "no preset 'e2e_mpl'", "did you mean: e2e_mlp"),
         ("--target mpl_only", "--target got 'mpl_only'; it takes one of attention_only", "--target mlp_only"),
