@@ -210,8 +210,9 @@ def judge_loaded(
     with ExitStack() as stack:
         about = loaded.about
         if merge:
-            rows, _ = encode(data.examples[:CHECKED], loaded.tokenizer, max_length or task.max_length)
-            about = {**about, "merged": stack.enter_context(merged(loaded.model, [row.input_ids for row in rows]))}
+            rows, _ = encode(data.examples, loaded.tokenizer, max_length or task.max_length)
+            check = merged(loaded.model, [row.input_ids for row in rows[:CHECKED]])
+            about = {**about, "merged": stack.enter_context(check)}
         return evaluate_examples(
             loaded.model, loaded.tokenizer, task, data, evaluation, max_length=max_length, about=about, console=console
         )

@@ -29,9 +29,9 @@ def merged(model: nn.Module, rows: Sequence[Sequence[int]]) -> Iterator[dict[str
     """Merge the active adapter into the base weights, which are bit for bit as before afterwards.
 
     Logits of `rows` (ids, CHECKED of them suffice) are compared with and without merging; gives what was found, for the
-    record. Rows longer than the model's context lose their start. Errors:
-    ConfigError where there is no adapter; ModelError for an adapter on an embedding or head that are one matrix, since
-    merging into one of them would change the other, and where the logits differ by more than TOLERANCE.
+    record. Rows longer than the model's context lose their start. Errors: ConfigError where there is no adapter;
+    ModelError for an adapter on an embedding or head that are one matrix, since merging into one of them would change
+    the other, and where the logits differ by more than TOLERANCE.
     """
     if not isinstance(model, PeftModel):
         raise ConfigError("nothing-to-merge", "the base model alone has no adapter to merge", "leave --merge out")
