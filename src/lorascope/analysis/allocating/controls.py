@@ -95,7 +95,9 @@ def _tilt(costs: Ints, tops: Ints, goal: int) -> float:
     low, high = -60.0 * scale, 60.0 * scale
     for _ in range(200):
         middle = (low + high) / 2
-        low, high = (middle, high) if _expected(middle * costs, tops) @ costs > goal else (low, middle)
+        low, high = (
+            (middle, high) if _expected(middle * costs.astype(np.float64), tops) @ costs > goal else (low, middle)
+        )
     return (low + high) / 2
 
 
