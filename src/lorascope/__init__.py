@@ -25,6 +25,7 @@ _HOME = {
     "LorascopeError": "lorascope.errors",
     "ModelConfig": "lorascope.config.experiment",
     "ModelEvaluator": "lorascope.evaluation.evaluator",
+    "SensitivityProfile": "lorascope.analysis.sensitivity",
     "TARGET_MODULES": "lorascope.config.experiment",
     "TrainingConfig": "lorascope.config.experiment",
     "evaluate_e2e_nlg": "lorascope.evaluation.evaluator",
@@ -32,6 +33,7 @@ _HOME = {
     "evaluate_samsum": "lorascope.evaluation.evaluator",
     "evaluate_wikisql": "lorascope.evaluation.evaluator",
     "load": "lorascope.runs.experiment",
+    "probe": "lorascope.runs.probe",
     "run": "lorascope.runs.experiment",
 }
 

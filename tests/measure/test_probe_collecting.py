@@ -12,11 +12,11 @@ from peft import LoraConfig, get_peft_model
 from probed import batches, brute_force, toy
 
 from lorascope.errors import ConfigError, DataError, TrainingError
-from lorascope.measure.probing.collect import Collected, ProbeSettings, collect, memory
+from lorascope.measure.probing.collect import Collected, ProbeSettings, collect
 from lorascope.measure.probing.gradients import weight_gradients
+from lorascope.measure.probing.memory import activations, memory
 from lorascope.measure.probing.parts import find_weights, probed
 from lorascope.measure.probing.scores import (
-    PROBE_SCORES,
     WeightGradient,
     adam_step,
     lora_draw_sq,
@@ -167,7 +167,7 @@ def test_gradients_are_freed_as_they_come() -> None:
 
 def test_checkpointing_changes_memory_and_no_number() -> None:
     model, weights = toy("llama")
-    scores = (*PROBE_SCORES, "fisher", "plop", "eva")
+    scores = ("snip", "fisher", "plop", "eva")
     plain = collect(model, weights, batches(3, micro=2), ProbeSettings(blocks=3, scores=scores))
     saved = collect(model, weights, batches(3, micro=2), ProbeSettings(blocks=3, scores=scores, checkpointing=True))
     assert same(plain, saved, 1e-6)
@@ -283,14 +283,29 @@ def test_the_error_of_a_large_rank_one_signal_is_hardly_changed_by_sketching() -
 
 
 def test_memory_is_told_beforehand_and_is_what_is_taken() -> None:
-    _, weights = toy("phi3")
+    model, weights = toy("phi3")
+    data = batches(2)
     numel = sum(w.parameter.numel() for w in weights)
-    told = memory(weights, ProbeSettings(blocks=4))
+    told = memory(model, weights, data, ProbeSettings(blocks=4))
+    assert told["weights"] == 4 * sum(p.numel() for p in model.parameters())
     assert told["sum of gradients"] == 4 * numel
     grams = [BlockGram(Sketch((p.shape[1], p.shape[2]), seed=0, device=torch.device("cpu")), 4, torch.device("cpu"))
              for w in weights for p in w.parts]  # fmt: skip
-    assert told["sketches for errors"] == sum(g.sums.numel() * 4 for g in grams)
+    assert told["sketches"] == sum(g.sums.numel() * 4 for g in grams)
     assert told["one gradient"] == 2 * 4 * 96 * 32
-    assert memory(weights, ProbeSettings(scores=("spectrum",)))["sum of gradients"] == 8 * numel
+    assert "gradients of a batch" not in told
+    assert memory(model, weights, batches(2, micro=2), ProbeSettings())["gradients of a batch"] == 4 * numel
+    assert memory(model, weights, data, ProbeSettings(scores=("spectrum",)))["sum of gradients"] == 8 * numel
     squares = sum(p.shape[2] ** 2 for w in weights for p in w.parts[:1])
-    assert memory(weights, ProbeSettings(scores=("eva",)))["moments of inputs"] == 4 * squares
+    assert memory(model, weights, data, ProbeSettings(scores=("eva",)))["moments"] == 4 * squares
+
+
+def test_activations_are_those_of_all_rows_and_fewer_with_checkpointing() -> None:
+    model, weights = toy("llama", num_hidden_layers=6)
+    full = {name: value[:1].repeat(4, 1) for name, value in batches(1, rows=4)[0][0].items()}
+    one = {name: value[:1] for name, value in full.items()}
+    four = activations(model, weights, full, checkpointing=False)
+    assert four == 4 * activations(model, weights, one, checkpointing=False)
+    assert activations(model, weights, full, checkpointing=True) < 0.6 * four
+    hidden, tokens = 32, full["input_ids"].numel()
+    assert four > 6 * 10 * hidden * tokens * 4  # a layer keeps a dozen of such tensors at least

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from lorascope.analysis.statistics import signal_estimate
 from lorascope.measure.probing.collect import ProbeSettings, collect
 from lorascope.measure.probing.parts import Weight
-from lorascope.measure.probing.scores import PROBE_SCORES
 
 HIDDEN, KV = 32, 16
-SETTINGS = ProbeSettings(r=4, alpha=12.0, lr=3e-3, scores=tuple(PROBE_SCORES), blocks=3)
+SETTINGS = ProbeSettings(r=4, alpha=12.0, lr=3e-3, scores=("snip",), blocks=3)
 
 
 def slices(name: str, parameter: str, tensor: Tensor) -> dict[str, Tensor]:

@@ -12,11 +12,11 @@ from probed import batches, brute_force, toy
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from lorascope.config.scores import ON_REQUEST
 from lorascope.errors import UnknownName
 from lorascope.measure.probing import spectra
 from lorascope.measure.probing.collect import ProbeSettings, collect
 from lorascope.measure.probing.observe import random_feature_norm
-from lorascope.measure.probing.scores import ON_REQUEST
 
 EVERYTHING = ProbeSettings(scores=tuple(ON_REQUEST), blocks=3, directions=9)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -42,6 +43,14 @@ COMPARED = ("attention", "mlp")
 """The groups that shares and the verdict are about; what is neither is shown and not compared."""
 
 _SIGNED = ("taylor",)
+INTENSIVE = ("plop", "stable_rank")
+"""Scores that do not add up over parts: of several, their mean."""
+
+PART_COLUMNS = (
+    *("module", "layer", "stack", "projection", "group", "kind"),
+    *("out", "in", "experts", "numel", "cost_per_rank"),
+)
+"""What a profile knows of a part."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +107,16 @@ class SensitivityProfile:
     """Nats per answer token, before any training."""
     about: Mapping[str, Any]
     """Model, data, settings, why it stopped, what the user should know: JSON-ready."""
+    spectra: pd.DataFrame
+    """Rows of numbers of whole modules, where they were asked for: spectrum, module, rank (from 1), value, noise (what
+    the same number is without the signal; NaN where there is no such thing)."""
 
     def table(self, score: str = "signal", *, by: By = "projection", scale: Scale = "per_parameter") -> pd.DataFrame:
         """One row for each unit of a level: its columns, value, ci_low, ci_high (95 %), numel, above, of.
 
-        `above` of `of` parts have a signal above noise: an interval that lies above 0. ConfigError for a root of a
-        score that has a sign.
+        `above` of `of` parts have a signal above noise: an interval that lies above 0. Ends are NaN where a score has
+        no error. Of an INTENSIVE score the value is the mean over the unit's parts, whatever the scale. ConfigError for
+        a root of a score that has a sign.
         """
         estimate = pick(self.scores, score, "score")
         pick(SCALES, scale, "scale")
@@ -112,6 +125,8 @@ class SensitivityProfile:
         units, members = self._units(by)
         numel = members @ self.parts["numel"].to_numpy(dtype=float)
         weights = members if scale in ("sum", "norm") else members / numel[:, None]
+        if score in INTENSIVE:
+            scale, weights = "sum", members / members.sum(axis=1, keepdims=True)
         if scale == "share":
             value, low, high = self._shares(estimate, units, weights)
         else:
@@ -164,6 +179,18 @@ class SensitivityProfile:
         """Attention against MLP; None where the model has not both."""
         return self.compare(*COMPARED) if set(COMPARED) <= set(self.parts["group"]) else None
 
+    def spectrum(self, name: str, module: str) -> tuple[Floats, Floats]:
+        """A spectrum of a module and the same of the noise alone, the largest first, each (k,).
+
+        UnknownName for a spectrum that was not taken or a module that has none.
+        """
+        rows = self.spectra[self.spectra["spectrum"] == name]
+        if rows.empty:
+            pick(dict.fromkeys(self.spectra["spectrum"]), name, "spectrum")
+        pick(dict.fromkeys(rows["module"]), module, "module")
+        rows = rows[rows["module"] == module]
+        return rows["value"].to_numpy(dtype=float), rows["noise"].to_numpy(dtype=float)
+
     def to_pandas(self) -> pd.DataFrame:
         """Every score of every part: the columns of the parts, score, value, ci_low, ci_high."""
         tables = []
@@ -171,6 +198,19 @@ class SensitivityProfile:
             low, high = estimate.interval()
             tables.append(self.parts.assign(score=name, value=estimate.value, ci_low=low, ci_high=high))
         return pd.concat(tables, ignore_index=True)
+
+    def save(self, folder: Path | str) -> Path:
+        """Write the profile into a folder: profile.parquet, spectra.parquet, profile.json. Returns the folder."""
+        from lorascope.analysis import profile_folder
+
+        return profile_folder.save(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: Path | str) -> SensitivityProfile:
+        """Read a profile's folder. RunError for one that holds none, or a damaged one."""
+        from lorascope.analysis import profile_folder
+
+        return profile_folder.load(Path(folder))
 
     def _units(self, by: By) -> tuple[pd.DataFrame, Floats]:
         """The units of a level in the parts' order, and which parts belong to each: (V, U) of 0 and 1."""

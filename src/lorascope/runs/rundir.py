@@ -44,6 +44,12 @@ LOG = "log.txt"
 BASE_EVALUATION = "base_evaluation.json"
 """The scores of the base model without adapters, with --eval_base."""
 
+PROFILE = "profile.json"
+"""Of a probe's folder; written last."""
+PROFILE_TABLE = "profile.parquet"
+PROFILE_SPECTRA = "spectra.parquet"
+PROFILE_PLOTS = ("sensitivity_map", "sensitivity_groups")
+
 State = Literal["absent", "finished", "unfinished", "foreign"]
 
 

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.distributed import get_rank, get_world_size, is_initialized
 
+from lorascope.config import scores as menu
 from lorascope.errors import ConfigError, DataError, pick
 from lorascope.measure.probing.gradients import Batch, Loss, weight_gradients
 from lorascope.measure.probing.observe import Now, watching
 from lorascope.measure.probing.parts import Part, Weight
-from lorascope.measure.probing.scores import DEFAULT_SCORES, ON_REQUEST, PROBE_SCORES, SPECTRA
+from lorascope.measure.probing.scores import OF_BATCHES
 from lorascope.measure.probing.sums import Sums, any_process
 
 Floats = NDArray[np.float64]
@@ -33,7 +34,7 @@ class ProbeSettings:
     alpha: float = 32.0
     lr: float = 2e-4
     scores: tuple[str, ...] = ()
-    """Scores on request, beside DEFAULT_SCORES: names of PROBE_SCORES and ON_REQUEST."""
+    """Scores on request, of `config/scores.py`, beside the default ones."""
     directions: int = 64
     """Most singular values that are kept of a module; at least twice the largest rank that may be given to it."""
     seed: int = 0
@@ -44,7 +45,7 @@ class ProbeSettings:
 
     def __post_init__(self) -> None:
         for name in self.scores:
-            pick({**PROBE_SCORES, **ON_REQUEST}, name, "score")
+            pick(dict.fromkeys((*menu.DEFAULT, *menu.ON_REQUEST)), name, "score")
         for name, least in (("r", 1), ("blocks", 2), ("directions", 1)):
             if getattr(self, name) < least:
                 raise ConfigError("config-value", f"{name} must be at least {least}, got {getattr(self, name)}")
@@ -52,7 +53,7 @@ class ProbeSettings:
     @property
     def of_batches(self) -> tuple[str, ...]:
         """The scores that are taken of every batch's gradient."""
-        return tuple(dict.fromkeys([*DEFAULT_SCORES, *(name for name in self.scores if name in PROBE_SCORES)]))
+        return tuple(dict.fromkeys([*menu.DEFAULT, *(name for name in self.scores if name in OF_BATCHES)]))
 
     @property
     def watched(self) -> tuple[str, ...]:
@@ -160,20 +161,3 @@ def _collected(sums: Sums, settings: ProbeSettings, world: int, *, finish: bool 
         fixed=found.fixed,
         spectra=found.spectra,
     )
-
-
-def memory(weights: Sequence[Weight], settings: ProbeSettings) -> dict[str, int]:
-    """Bytes that a probe takes beside the model and its activations, by what they are for: known before it starts."""
-    numel = [weight.parameter.numel() for weight in weights]
-    largest = max(weights, key=lambda weight: weight.parameter.numel()).parameter
-    copies = 1 if largest.element_size() == 4 else 2  # in float32: of the gradient and of the weight
-    found = {
-        "sum of gradients": 4 * sum(numel) * (2 if settings.signed else 1),
-        "sketches for errors": sum(Sums.sketch_numbers(part) for w in weights for part in w.parts)
-        * settings.blocks
-        * 4,
-        "one gradient": largest.numel() * (largest.element_size() + 4 * copies),
-    }
-    if set(SPECTRA) & set(settings.watched):
-        found["moments of inputs"] = 4 * sum(Sums.moment_numbers(weight, settings) for weight in weights)
-    return found

@@ -16,7 +16,7 @@ from torch.distributed import ReduceOp, all_gather_object, all_reduce
 from lorascope.measure.probing.gradients import Loss
 from lorascope.measure.probing.observe import Moments, Seen, feature_norms, fisher, random_feature_norm
 from lorascope.measure.probing.parts import Part, Weight
-from lorascope.measure.probing.scores import PROBE_SCORES, WeightGradient
+from lorascope.measure.probing.scores import OF_BATCHES, WeightGradient
 from lorascope.measure.probing.sketch import BlockGram, Sketch
 from lorascope.measure.probing.spectra import explained_variance, spectrum, stable_rank, whitened
 
@@ -132,7 +132,7 @@ class Sums:
                 lr=settings.lr,
                 variance=part.variance,
             )
-            self._taken[place] = torch.stack([PROBE_SCORES[name].function(seen) for name in settings.of_batches])
+            self._taken[place] = torch.stack([OF_BATCHES[name](seen) for name in settings.of_batches])
             self._grams[place].add(self._batch % settings.blocks, g.reshape(-1, g.shape[-1]))
 
     @torch.no_grad()

@@ -1,0 +1,75 @@
+"""How much memory a probe takes, told before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from lorascope.config import scores as menu
+from lorascope.measure.probing.gradients import Batch, weight_gradients
+from lorascope.measure.probing.parts import Weight
+from lorascope.measure.probing.sums import Sums
+
+if TYPE_CHECKING:
+    from lorascope.measure.probing.collect import ProbeSettings
+
+
+def memory(
+    model: nn.Module, weights: Sequence[Weight], batches: Sequence[Sequence[Batch]], settings: ProbeSettings
+) -> dict[str, int]:
+    """Bytes by what they are for: the model, what is added up, one gradient (all of a batch's where it has several
+    micro-batches), and activations, which are measured on one row of the largest micro-batch and multiplied.
+
+    In bytes a weight in float32: 4 for the weight, 4 for the exact sum of all gradients, 4 more where a spectrum is
+    asked for (the sum with alternating signs), 4 more for micro-batches; K sketches of at most 64 KiB for each part.
+    """
+    numel = [weight.parameter.numel() for weight in weights]
+    largest = max(weights, key=lambda weight: weight.parameter.numel()).parameter
+    copies = 1 if largest.element_size() == 4 else 2  # in float32: of the gradient, and of the weight
+    found = {
+        "weights": sum(p.numel() * p.element_size() for p in model.parameters()),
+        "sum of gradients": 4 * sum(numel) * (2 if settings.signed else 1),
+        "sketches": 4 * settings.blocks * sum(Sums.sketch_numbers(p) for w in weights for p in w.parts),
+    }
+    if set(menu.SPECTRA) & set(settings.watched):
+        found["moments"] = 4 * sum(Sums.moment_numbers(weight, settings) for weight in weights)
+    if len(batches[0]) > 1:
+        found["gradients of a batch"] = sum(w.parameter.numel() * w.parameter.element_size() for w in weights)
+    found["one gradient"] = largest.numel() * (largest.element_size() + 4 * copies)
+    wide = max((batch for some in batches for batch in some), key=lambda batch: batch["input_ids"].numel())
+    found["activations"] = activations(model, weights, wide, checkpointing=settings.checkpointing)
+    return found
+
+
+def activations(model: nn.Module, weights: Sequence[Weight], batch: Batch, *, checkpointing: bool) -> int:
+    """Bytes that the forward pass of a micro-batch keeps for backward, from its first row alone."""
+    row = {name: value[:1] for name, value in batch.items()}
+    if not bool((row["labels"] != -100).any()):
+        row["labels"] = row["input_ids"]
+    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with (
+        weight_gradients(model, weights, lambda weight, gradient: None, checkpointing=checkpointing) as run,
+        torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
+    ):
+        run([row])
+    return sum(kept.values()) * len(batch["input_ids"])
+
+
+def size_text(count: float) -> str:
+    """Bytes in words: 1.24 GB."""
+    for unit in ("B", "kB", "MB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"

@@ -1,0 +1,125 @@
+"""A probe's profile in the terminal: the model map, a table by kind of module, the verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lorascope.analysis.sensitivity import COMPARED, SensitivityProfile
+from lorascope.report.terminal import short, table_lines
+
+ORDER = ("q", "k", "v", "qkv", "o", "gate", "up", "gate_up", "down", "embed", "head")
+"""Rows of the map, the usual kinds first, then the others as they come."""
+_WORDS = {"mlp": "MLP"}
+_COLUMNS = 80
+
+Row = dict[str, Any]
+
+
+def profile_lines(profile: SensitivityProfile) -> list[str]:
+    """Everything, for a terminal or a notebook without HTML."""
+    about = profile.about
+    head = f"{about.get('model', 'model')} on {about.get('dataset', 'examples')}: {profile.n} batches, "
+    head += f"{about.get('rows', 0):,} rows; {about.get('stopped', '')}"
+    tau = f" (tau {profile.tau:.2f})" if profile.tau == profile.tau else ""
+    loss = f"loss before training {short(profile.loss.value)} nats per answer token"
+    return [head + tau, loss, "", *map_lines(profile), "", *kind_lines(profile), "", verdict_line(profile)]
+
+
+def map_lines(profile: SensitivityProfile) -> list[str]:
+    """Layers from left to right, kinds as rows; a digit is the signal per parameter on a log scale, "." is noise.
+
+    The scale ends at the 2nd and 98th percentile of what is above noise.
+    """
+    rows = records(profile.table(by="part"))
+    inside = [row for row in rows if row["layer"] == row["layer"] and row["layer"] is not None]
+    stacks = list(dict.fromkeys(row["stack"] for row in inside))
+    lines = ["signal per parameter, 0-9 on a log scale; . not above noise"]
+    for stack in stacks:
+        lines += _stack_lines([r for r in inside if r["stack"] == stack], stack if len(stacks) > 1 else "layer")
+    for row in rows:
+        if row not in inside:
+            lines.append(f"  {row['projection']}  {short(row['value'])}{'' if row['above'] else '  (not above noise)'}")
+    return lines
+
+
+def _stack_lines(rows: Sequence[Row], title: str) -> list[str]:
+    layers = sorted({int(row["layer"]) for row in rows})
+    kinds = kinds_of(rows)
+    left = max(len(title), *map(len, kinds))
+    wide = max(len(str(layer)) for layer in layers)
+    seen = [math.log(row["value"]) for row in rows if row["above"] and row["value"] > 0]
+    low, high = np.quantile(seen, [0.02, 0.98]) if seen else (0.0, 1.0)
+    cells: dict[tuple[str, int], str] = {}
+    for row in rows:
+        cells[row["projection"], int(row["layer"])] = _mark(row, float(low), float(high))
+    lines = []
+    fit = max(1, (_COLUMNS - left - 4) // (wide + 1))
+    for start in range(0, len(layers), fit):
+        some = layers[start : start + fit]
+        lines.append(f"  {title:<{left}}  " + " ".join(f"{layer:>{wide}}" for layer in some))
+        for kind in kinds:
+            marks = (f"{cells.get((kind, layer), ''):>{wide}}" for layer in some)
+            lines.append(f"  {kind:<{left}}  {' '.join(marks)}".rstrip())
+    return lines
+
+
+def _mark(row: Row, low: float, high: float) -> str:
+    """One cell of the map."""
+    if not row["above"] or row["value"] <= 0:
+        return "."
+    if high <= low:
+        return "9"
+    return str(min(9, max(0, math.floor(10 * (math.log(row["value"]) - low) / (high - low)))))
+
+
+def kinds_of(rows: Sequence[Row]) -> list[str]:
+    """The kinds of modules in the order of the map."""
+    there = list(dict.fromkeys(row["projection"] for row in rows))
+    return [kind for kind in ORDER if kind in there] + [kind for kind in there if kind not in ORDER]
+
+
+def kind_lines(profile: SensitivityProfile) -> list[str]:
+    """A row for each kind: its share of the signal per parameter, the interval, how many modules stand above noise."""
+    shares = {row["projection"]: row for row in records(profile.table(by="projection", scale="share"))}
+    sizes = profile.table("grad_sq", by="projection", scale="rms")
+    rms = dict(zip(sizes["projection"], sizes["value"], strict=True))
+    rows: list[list[object]] = []
+    for kind in kinds_of(list(shares.values())):
+        row = shares[kind]
+        counted = row["group"] in COMPARED
+        rows.append(
+            [
+                kind,
+                _WORDS.get(row["group"], row["group"]),
+                f"{row['value']:.3f}" if counted else None,
+                interval(row["ci_low"], row["ci_high"]) if counted else None,
+                f"{row['above']} of {row['of']}",
+                float(rms[kind]),
+                " ".join(map(str, profile.strongest(kind))),
+            ]
+        )
+    heads = ["kind", "group", "share", "95 % interval", "above noise", "gradient RMS", "strongest layers"]
+    return table_lines(heads, rows)
+
+
+def records(table: pd.DataFrame) -> list[Row]:
+    """A table's rows as plain dictionaries."""
+    return [dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False, name=None)]
+
+
+def interval(low: float, high: float) -> str:
+    """The ends of an interval of a share."""
+    return f"[{low:.3f}, {high:.3f}]" if low == low and high == high else "-"
+
+
+def verdict_line(profile: SensitivityProfile) -> str:
+    """Attention against MLP, in one sentence."""
+    found = profile.verdict
+    if found is None:
+        return "attention against MLP: this model has not both"
+    return str(found).replace("mlp", "MLP")
