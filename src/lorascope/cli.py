@@ -31,6 +31,7 @@ from lorascope.cli_options import (
     run_options,
     screen_options,
 )
+from lorascope.cli_probe import probe_options
 from lorascope.cli_report import report_options, watch_options
 from lorascope.cli_split import Given, flag_name, split
 from lorascope.errors import ConfigError, Interrupted, LorascopeError, RunError, near
@@ -43,6 +44,18 @@ SAYING = "Where in this model does LoRA matter for my task, and which adapter sh
 
 
 VERBS = (
+    Verb(
+        name="probe",
+        heading="look",
+        summary="Measure how sensitive every module is to a task, before any training, with error bars.",
+        call="lorascope.cli_probe:probe",
+        options=probe_options,
+        examples=(
+            "lorascope probe --model embedded --dataset e2e_nlg --data_source builtin",
+            "lorascope probe --model embedded --dataset samsum --data_source builtin --time_limit 10m --plan",
+            "lorascope probe --model models/base --dataset wikisql --scores spectrum whitened --plan",
+        ),
+    ),
     Verb(
         name="ls",
         heading="look",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from facts import run_table
+from facts import probe_profile, run_table
 from lorascope import cli
 from lorascope.config.experiment import ExperimentConfig
 from lorascope.config.load import to_json
@@ -92,6 +92,14 @@ def runs(monkeypatch, tmp_path):
         return {"modules": 154}
 
     module("lorascope.runs.check", check=check)
+
+    def probe_config(config, options, folder, *, after, overwrite, console):
+        stub.seen.append((config, options, folder))
+        profile = probe_profile(spread=0.1)
+        profile.save(folder)
+        return profile
+
+    module("lorascope.runs.probing", probe_config=probe_config)
     monkeypatch.setattr("lorascope.report.serve.serve", lambda page, version, port, console: console.out(version()))
     module("lorascope.evaluation.judge", evaluate_models=evaluate_models)
     module("lorascope.evaluation.loading", base_of_adapter=lambda adapter: "base-of-adapter")

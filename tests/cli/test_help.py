@@ -96,6 +96,7 @@ def test_the_top_help_lists_the_verbs_in_their_order(lorascope):
     shown = lorascope("--help")
     assert shown == lorascope("")
     assert re.findall(r"^  (\w+)  +[A-Z]", shown.out, re.M) == [
+        "probe",
         "ls",
         "compare",
         "allocate",

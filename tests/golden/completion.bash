@@ -4,17 +4,18 @@ _lorascope() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} words=
     COMPREPLY=()
     if [[ $COMP_CWORD -eq 1 && $cur != -* ]]; then
-        words="ls compare allocate run evaluate report watch quickstart check env"
+        words="probe ls compare allocate run evaluate report watch quickstart check env"
     else
         case $prev in
-            --color) words="auto always never" ;;
-            --method) words="uniform random inverted shuffled_layers shuffled_kinds adalora" ;;
-            --target) words="attention_only attention_qv mlp_only both all" ;;
-            --preset) words="e2e_attention e2e_mlp e2e_both e2e_dynamic samsum_attention samsum_mlp samsum_both samsum_dynamic wikisql_attention wikisql_mlp wikisql_both wikisql_dynamic mnli_attention mnli_mlp mnli_both mnli_dynamic quickstart quickstart_samsum quickstart_wikisql quickstart_mnli" ;;
+            --scores) words="snip gora fisher plop weight spectrum whitened whitened_diagonal eva" ;;
             --dtype) words="auto float32 bfloat16 float16" ;;
+            --target) words="attention_only attention_qv mlp_only both all" ;;
             --dataset) words="e2e_nlg samsum wikisql multi_nli" ;;
             --data_source) words="auto hub local builtin" ;;
             --loss_on) words="answer all" ;;
+            --color) words="auto always never" ;;
+            --method) words="uniform random inverted shuffled_layers shuffled_kinds adalora" ;;
+            --preset) words="e2e_attention e2e_mlp e2e_both e2e_dynamic samsum_attention samsum_mlp samsum_both samsum_dynamic wikisql_attention wikisql_mlp wikisql_both wikisql_dynamic mnli_attention mnli_mlp mnli_both mnli_dynamic quickstart quickstart_samsum quickstart_wikisql quickstart_mnli" ;;
             --phase_strategy) words="both-mlp-attn attn-mlp-both both-mlp-both early-late late-early lisa sensitivity" ;;
             --inactive) words="freeze measure" ;;
             --on_thaw) words="keep zero_m reset" ;;
@@ -25,6 +26,7 @@ _lorascope() {
             [[ $verb == -* ]] && verb=run
             if [[ $cur == -* ]]; then
                 case $verb in
+                    probe) words="--plan --batches --tau --time_limit --scores --probe_after --overwrite --model --dtype --device_map --attn_implementation --trust_remote_code --no_trust_remote_code --target --r --lora_alpha --batch_size --grad_accum --lr --seed --activation_checkpointing --no_activation_checkpointing --dataset --data_source --data_revision --data_dir --prompt_column --target_column --prompt_template --num_samples --max_length --data_seed --loss_on --experiment_name --output_dir --json --quiet --verbose --color --help" ;;
                     ls) words="--output_dir --json --color --help" ;;
                     compare) words="--json --color --help" ;;
                     allocate) words="--method --output --model --trust_remote_code --no_trust_remote_code --target --r --lora_alpha --lora_dropout --budget --seed --json --quiet --verbose --color --help" ;;

@@ -5,6 +5,7 @@ _lorascope() {
     local verb=$words[2]
     if (( CURRENT == 2 )) && [[ $PREFIX != -* ]]; then
         local -a verbs=(
+            'probe:Measure how sensitive every module is to a task, before any training, with error bars.'
             'ls:List tasks, presets, targets and runs.'
             'compare:Put finished runs side by side: parameters, losses, metrics, gradient norms raw and scale-free.'
             'allocate:Divide a budget of trained parameters among the modules, exactly, and write it as trainers take it.'
@@ -20,14 +21,15 @@ _lorascope() {
         return
     fi
     case $words[CURRENT-1] in
-        --color) compadd -- auto always never; return ;;
-        --method) compadd -- uniform random inverted shuffled_layers shuffled_kinds adalora; return ;;
-        --target) compadd -- attention_only attention_qv mlp_only both all; return ;;
-        --preset) compadd -- e2e_attention e2e_mlp e2e_both e2e_dynamic samsum_attention samsum_mlp samsum_both samsum_dynamic wikisql_attention wikisql_mlp wikisql_both wikisql_dynamic mnli_attention mnli_mlp mnli_both mnli_dynamic quickstart quickstart_samsum quickstart_wikisql quickstart_mnli; return ;;
+        --scores) compadd -- snip gora fisher plop weight spectrum whitened whitened_diagonal eva; return ;;
         --dtype) compadd -- auto float32 bfloat16 float16; return ;;
+        --target) compadd -- attention_only attention_qv mlp_only both all; return ;;
         --dataset) compadd -- e2e_nlg samsum wikisql multi_nli; return ;;
         --data_source) compadd -- auto hub local builtin; return ;;
         --loss_on) compadd -- answer all; return ;;
+        --color) compadd -- auto always never; return ;;
+        --method) compadd -- uniform random inverted shuffled_layers shuffled_kinds adalora; return ;;
+        --preset) compadd -- e2e_attention e2e_mlp e2e_both e2e_dynamic samsum_attention samsum_mlp samsum_both samsum_dynamic wikisql_attention wikisql_mlp wikisql_both wikisql_dynamic mnli_attention mnli_mlp mnli_both mnli_dynamic quickstart quickstart_samsum quickstart_wikisql quickstart_mnli; return ;;
         --phase_strategy) compadd -- both-mlp-attn attn-mlp-both both-mlp-both early-late late-early lisa sensitivity; return ;;
         --inactive) compadd -- freeze measure; return ;;
         --on_thaw) compadd -- keep zero_m reset; return ;;
@@ -37,6 +39,7 @@ _lorascope() {
     [[ $verb == -* ]] && verb=run
     if [[ $PREFIX == -* ]]; then
         case $verb in
+            probe) compadd -- --plan --batches --tau --time_limit --scores --probe_after --overwrite --model --dtype --device_map --attn_implementation --trust_remote_code --no_trust_remote_code --target --r --lora_alpha --batch_size --grad_accum --lr --seed --activation_checkpointing --no_activation_checkpointing --dataset --data_source --data_revision --data_dir --prompt_column --target_column --prompt_template --num_samples --max_length --data_seed --loss_on --experiment_name --output_dir --json --quiet --verbose --color --help ;;
             ls) compadd -- --output_dir --json --color --help ;;
             compare) compadd -- --json --color --help ;;
             allocate) compadd -- --method --output --model --trust_remote_code --no_trust_remote_code --target --r --lora_alpha --lora_dropout --budget --seed --json --quiet --verbose --color --help ;;

@@ -154,14 +154,26 @@ def test_every_family_is_probed_whole(name: str) -> None:
 
 def test_embedding_and_head_are_probed_where_they_are_two_and_asked_for() -> None:
     model = toy_model()
-    weights = find_weights(model, probed(find_modules(model), ends=True))
+    weights = find_weights(model, probed(find_modules(model), "all"))
     found = {part.role: part for weight in weights for part in weight.parts}
     assert found["embed"].shape == (1, 259, 32)
     assert found["head"].shape == (1, 259, 32)
     tied = toy_model(tied=True)
     with pytest.raises(ModelError, match="one matrix") as error:
-        find_weights(tied, probed(find_modules(tied), ends=True))
+        find_weights(tied, probed(find_modules(tied), "all"))
     assert error.value.code == "shared-weight"
+
+
+def test_a_target_takes_its_modules_alone() -> None:
+    modules = find_modules(families.build("mixtral", device="meta"))
+    roles = {
+        target: {m.projection for m in probed(modules, target)} for target in ("attention_only", "mlp_only", "both")
+    }
+    assert roles["attention_only"] == {"q", "k", "v", "o"}
+    assert roles["mlp_only"] == {"gate_up", "down"}
+    assert roles["both"] == roles["attention_only"] | roles["mlp_only"] | {"router"}
+    with pytest.raises(ModelError, match="one matrix as embedding and as head"):
+        probed(modules, "all", tied=True)
 
 
 def test_a_model_without_linear_layers_is_refused() -> None:

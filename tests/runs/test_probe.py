@@ -139,12 +139,13 @@ def test_no_two_rows_of_a_group_are_in_the_batches() -> None:
 
 
 def test_batches_are_full_and_padded_on_the_right_and_a_micro_batch_has_rows_of_similar_length() -> None:
-    data, notes = draw_batches(
+    drawn = draw_batches(
         examples(100), toy_tokenizer(), count=5, batch_size=4, grad_accum=3, max_length=64, loss_on="answer", seed=0
     )
-    assert [[len(micro["input_ids"]) for micro in batch] for batch in data] == [[4, 4, 4]] * 5
-    assert notes == []
-    for batch in data:
+    assert [[len(micro["input_ids"]) for micro in batch] for batch in drawn.batches] == [[4, 4, 4]] * 5
+    assert drawn.notes == []
+    assert drawn.answer_tokens == 2.0
+    for batch in drawn.batches:
         lengths = [int(n) for micro in batch for n in micro["attention_mask"].sum(1)]
         assert lengths == sorted(lengths)
         for micro in batch:
@@ -154,11 +155,11 @@ def test_batches_are_full_and_padded_on_the_right_and_a_micro_batch_has_rows_of_
 
 def test_what_is_cut_left_out_or_missing_is_said() -> None:
     kwargs = {"batch_size": 2, "grad_accum": 1, "loss_on": "answer", "seed": 0}
-    _, notes = draw_batches(examples(20), toy_tokenizer(), count=40, max_length=6, **kwargs)
+    notes = draw_batches(examples(20), toy_tokenizer(), count=40, max_length=6, **kwargs).notes
     assert any("rows cut at 6 tokens" in note for note in notes)
     assert any("make 10 batches, fewer than 40" in note for note in notes)
     long = Example(id="x", prompt="a\n", target="b" * 50, references=("b" * 50,), group="x")
-    _, notes = draw_batches([*examples(20), long], toy_tokenizer(), count=40, max_length=40, **kwargs)
+    notes = draw_batches([*examples(20), long], toy_tokenizer(), count=40, max_length=40, **kwargs).notes
     assert any("1 rows left out" in note for note in notes)
     with pytest.raises(DataError, match="needs at least two") as error:
         draw_batches(examples(3), toy_tokenizer(), count=40, max_length=40, **kwargs)
@@ -172,7 +173,7 @@ def test_accumulation_takes_whole_batches_of_several_micro_batches() -> None:
 
 
 def test_scores_on_request_and_embedding_and_head() -> None:
-    found = probe(scores=("snip", "weight", "spectrum", "plop"), directions=5, ends=True)
+    found = probe(scores=("snip", "weight", "spectrum", "plop"), directions=5, target="all")
     assert {"snip", "weight_sq", "stable_rank", "plop"} <= set(found.scores)
     assert set(found.parts["group"]) == {"attention", "mlp", "embed", "lm_head"}
     assert found.about["left_out"] == []

@@ -191,6 +191,14 @@ class SensitivityProfile:
         rows = rows[rows["module"] == module]
         return rows["value"].to_numpy(dtype=float), rows["noise"].to_numpy(dtype=float)
 
+    def directions_above_noise(self, name: str = "spectrum") -> dict[str, int]:
+        """Path of a module -> how many values of a spectrum lie above the largest that noise alone gives."""
+        rows = self.spectra[self.spectra["spectrum"] == name]
+        if rows.empty:
+            pick(dict.fromkeys(self.spectra["spectrum"]), name, "spectrum")
+        edge = rows.groupby("module", sort=False)["noise"].transform("max")
+        return {str(m): int(n) for m, n in (rows["value"] > edge).groupby(rows["module"], sort=False).sum().items()}
+
     def to_pandas(self) -> pd.DataFrame:
         """Every score of every part: the columns of the parts, score, value, ci_low, ci_high."""
         tables = []

@@ -36,13 +36,13 @@ def map_lines(profile: SensitivityProfile) -> list[str]:
     The scale ends at the 2nd and 98th percentile of what is above noise.
     """
     rows = records(profile.table(by="part"))
-    inside = [row for row in rows if row["layer"] == row["layer"] and row["layer"] is not None]
+    inside = [row for row in rows if row["layer"] is not None]
     stacks = list(dict.fromkeys(row["stack"] for row in inside))
     lines = ["signal per parameter, 0-9 on a log scale; . not above noise"]
     for stack in stacks:
         lines += _stack_lines([r for r in inside if r["stack"] == stack], stack if len(stacks) > 1 else "layer")
     for row in rows:
-        if row not in inside:
+        if row["layer"] is None:
             lines.append(f"  {row['projection']}  {short(row['value'])}{'' if row['above'] else '  (not above noise)'}")
     return lines
 
@@ -108,8 +108,12 @@ def kind_lines(profile: SensitivityProfile) -> list[str]:
 
 
 def records(table: pd.DataFrame) -> list[Row]:
-    """A table's rows as plain dictionaries."""
-    return [dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False, name=None)]
+    """A table's rows as plain dictionaries, None where a layer is missing."""
+    rows = table.itertuples(index=False, name=None)
+    return [
+        {name: None if value is pd.NA else value for name, value in zip(table.columns, row, strict=True)}
+        for row in rows
+    ]
 
 
 def interval(low: float, high: float) -> str:

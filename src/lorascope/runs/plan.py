@@ -47,7 +47,7 @@ def plan(resolved: Resolved, console: Console, *, example: bool = True) -> dict[
     found = rundir.state(folder)
     lines = {
         "folder": f"{folder} ({ {'absent': 'new', 'foreign': 'in the way: no run folder'}.get(found, found) })",
-        "model": _model(config.model.model_id),
+        "model": model_line(config.model.model_id),
         "task": f"{task.title}; " + (f"{data.num_samples:,} rows" if data.num_samples else "all rows")
         + f" drawn, {data.validation_split:.0%} of them for validation",
         "training": f"{training.max_steps:,} steps x {rows} rows ({training.batch_size} x {training.grad_accum}) "
@@ -148,7 +148,7 @@ def _depth(model_id: str) -> int | None:
     return next((facts[name] for name in ("num_hidden_layers", "n_layer", "num_layers") if name in facts), None)
 
 
-def _model(model_id: str) -> str:
+def model_line(model_id: str) -> str:
     """Name, and size where the checkpoint lies here: read off the headers of its weight files."""
     folder = embedded.folder_of(model_id)
     files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []

@@ -15,14 +15,14 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from lorascope.analysis.sensitivity import SensitivityProfile
-from lorascope.config.experiment import DataConfig, ModelConfig
+from lorascope.config.experiment import DataConfig, ModelConfig, Target
 from lorascope.errors import ConfigError, DataError, Interrupted, ModelError
 from lorascope.measure.probing.collect import Enough, ProbeSettings, collect
 from lorascope.measure.probing.gradients import Loss
 from lorascope.measure.probing.memory import memory, size_text
 from lorascope.measure.probing.parts import find_weights, probed
 from lorascope.models.base import context_length, load_base
-from lorascope.models.modules import bare, find_modules
+from lorascope.models.modules import bare, embeddings_are_tied, find_modules
 from lorascope.report.terminal import Console
 from lorascope.runs.environment import describe
 from lorascope.runs.probe_batches import draw_batches
@@ -58,8 +58,8 @@ class ProbeOptions:
     """Longest row in tokens [the task's; 512 for examples]."""
     loss_on: str = "answer"
     """answer, or all tokens."""
-    ends: bool = False
-    """Probe embedding and head as well."""
+    target: Target = "both"
+    """Which modules: attention and MLP, and what is neither (both); embedding and head too (all); or some of them."""
     settings: ProbeSettings = field(default_factory=ProbeSettings)
 
     def __post_init__(self) -> None:
@@ -88,7 +88,7 @@ def probe(
     time_limit: float | None = None,
     max_length: int | None = None,
     loss_on: str = "answer",
-    ends: bool = False,
+    target: Target = "both",
     checkpointing: bool = False,
     directions: int = 64,
     seed: int = 0,
@@ -111,7 +111,7 @@ def probe(
         raise ConfigError("no-task", "a probe needs data", "lorascope.probe(model, tokenizer, examples)")
     options = ProbeOptions(
         batches=batches, batch_size=batch_size, grad_accum=grad_accum, tau=tau, time_limit=time_limit,
-        max_length=max_length, loss_on=loss_on, ends=ends,
+        max_length=max_length, loss_on=loss_on, target=target,
         settings=ProbeSettings(
             r=r, alpha=alpha, lr=lr, scores=tuple(scores), directions=directions, seed=seed, checkpointing=checkpointing
         ),
@@ -157,7 +157,7 @@ def probe_examples(
     about: Mapping[str, Any] | None = None,
     console: Console | None = None,
 ) -> SensitivityProfile:
-    """The probe itself, on a loaded model. `about` joins what the profile says of itself."""
+    """The probe itself, on a loaded model. `about` joins what the profile says of itself (model, data, notes)."""
     console = console or Console()
     started = time.monotonic()
     inner: Any = bare(model)
@@ -168,8 +168,10 @@ def probe_examples(
             "model, a causal language model such as Llama, Qwen, Gemma, GPT-2",
         )
     modules = find_modules(model)
-    weights = find_weights(model, probed(modules, ends=options.ends))
-    batches, notes = draw_batches(
+    name = (about or {}).get("model") or getattr(inner.config, "_name_or_path", "") or type(inner).__name__
+    chosen = probed(modules, options.target, tied=embeddings_are_tied(model), model_id=name)
+    weights = find_weights(model, chosen)
+    drawn = draw_batches(
         examples,
         tokenizer,
         count=options.batches,
@@ -180,31 +182,32 @@ def probe_examples(
         seed=options.settings.seed,
     )
     looked_at = {weight.parts[0].module.path for weight in weights}
-    needed = memory(model, weights, batches, options.settings)
+    needed = memory(model, weights, drawn.batches, options.settings)
     parts = ", ".join(f"{name} {size_text(size)}" for name, size in needed.items())
     console.note(f"  memory    about {size_text(sum(needed.values()))}: {parts}")
-    console.note(*(f"  note      {note}" for note in notes))
+    console.note(*(f"  note      {note}" for note in drawn.notes))
     watch = _Watch(options, started)
-    with console.progress(len(batches), "probe") as bar, watch.on_interrupt(console):
+    with console.progress(len(drawn.batches), "probe") as bar, watch.on_interrupt(console):
 
         def progress(done: int, loss: Loss) -> None:
             bar.update(done, loss=loss.mean, **({"tau": watch.tau} if watch.tau == watch.tau else {}))
 
-        found = collect(model, weights, batches, options.settings, enough=watch.enough, progress=progress)
+        found = collect(model, weights, drawn.batches, options.settings, enough=watch.enough, progress=progress)
     facts = {
-        "model": getattr(inner.config, "_name_or_path", "") or type(inner).__name__,
+        "model": name,
         "architecture": type(inner).__name__,
         **(about or {}),
         "options": asdict(options),
-        "stopped": watch.reason(len(found.nats), len(batches)),
+        "stopped": watch.reason(len(found.nats), len(drawn.batches)),
         "rows": len(found.nats) * options.batch_size * options.grad_accum,
         "tokens": int(found.tokens.sum()),
+        "tokens_per_row": {"prompt": round(drawn.prompt_tokens, 1), "answer": round(drawn.answer_tokens, 1)},
         "left_out": [module.path for module in modules if module.path not in looked_at],
         "memory_bytes": needed,
         "seconds": round(time.monotonic() - started, 1),
         "environment": describe(str(weights[0].parameter.device)),
     }
-    facts["notes"] = [*facts.get("notes", ()), *notes]
+    facts["notes"] = [*facts.get("notes", ()), *drawn.notes]
     return profile_of(found, facts)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,19 @@ from lorascope.measure.probing.gradients import Batch
 from lorascope.tasks.base import Example
 from lorascope.training.batching import collate
 from lorascope.training.encoding import Encoded, encode
+from lorascope.training.rows import loss_tokens
+
+
+class Drawn(NamedTuple):
+    """The batches of a probe."""
+
+    batches: list[list[Batch]]
+    notes: list[str]
+    """What the user should know."""
+    prompt_tokens: float
+    """Mean tokens of a row before its (last) answer."""
+    answer_tokens: float
+    """Mean tokens of a row that carry the loss."""
 
 
 def draw_batches(
@@ -24,8 +37,11 @@ def draw_batches(
     max_length: int,
     loss_on: str,
     seed: int,
-) -> tuple[list[list[Batch]], list[str]]:
-    """Batches of rows drawn at random, no two rows of one group, and what the user should know."""
+) -> Drawn:
+    """Batches of rows drawn at random, no two rows of one group.
+
+    DataError where there are not two batches of `batch_size` x `grad_accum` rows.
+    """
     rows_each = batch_size * grad_accum
     chosen = choose(examples, count * rows_each, seed)
     rows, left_out = encode(chosen, tokenizer, max_length)
@@ -47,7 +63,13 @@ def draw_batches(
     if there < count:
         notes.append(f"{len(rows):,} rows of different groups make {there} batches, fewer than {count}")
     cuts = (rows[i * rows_each : (i + 1) * rows_each] for i in range(there))
-    return [make_batch(some, batch_size, pad, loss_on) for some in cuts], notes
+    used = rows[: there * rows_each]
+    return Drawn(
+        batches=[make_batch(some, batch_size, pad, loss_on) for some in cuts],
+        notes=notes,
+        prompt_tokens=float(np.mean([row.prompt_tokens for row in used])),
+        answer_tokens=float(np.mean(loss_tokens(used, loss_on))),
+    )
 
 
 def choose(examples: Sequence[Example], count: int, seed: int) -> list[Example]:

@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lorascope.config.experiment import Target
 from lorascope.errors import ModelError, NoTargets
 from lorascope.models.modules import bare
+from lorascope.models.selection import select
 from lorascope.models.target import TargetModule
 
 Rows = slice | Tensor
@@ -82,15 +84,23 @@ def find_weights(model: nn.Module, targets: Sequence[TargetModule]) -> list[Weig
     return weights
 
 
-def probed(modules: Sequence[TargetModule], *, ends: bool = False) -> list[TargetModule]:
-    """The modules that a probe looks at: attention, MLP, and what is neither; embeddings and head only with `ends`.
+def probed(
+    modules: Sequence[TargetModule], target: Target = "both", *, tied: bool = False, model_id: str = "the model"
+) -> list[TargetModule]:
+    """The modules that a probe looks at: with `both` attention, MLP, and what is neither; with `all` the ends as well.
 
     What is neither (routers, state-space layers, projections of an embedding) is reported under its own name and is
-    part of no comparison. NoTargets where nothing is left.
+    part of no comparison; the other targets leave it out. Errors: those of `select`; NoTargets where nothing is left.
     """
-    chosen = [m for m in modules if ends or (m.group in ("attention", "mlp", "other") and m.kind != "embedding")]
+    if target == "both":
+        chosen = [m for m in modules if m.group in ("attention", "mlp", "other") and m.kind != "embedding"]
+    elif target == "all":
+        select(modules, target, tied=tied, model_id=model_id)  # refuses what cannot be told apart
+        chosen = list(modules)
+    else:
+        chosen = select(modules, target, tied=tied, model_id=model_id)
     if not chosen:
-        raise NoTargets("no-targets", "the model has no linear layer that could be probed", "--model, another one")
+        raise NoTargets("no-targets", f"{model_id} has no linear layer that could be probed", "--model, another one")
     return chosen
 
 

@@ -1,0 +1,214 @@
+"""`lorascope probe`: how sensitive every module is to a task, before any training."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lorascope import __version__
+from lorascope.cli_options import Option, screen_options, setting_options
+from lorascope.cli_split import Given
+from lorascope.config import scores as menu
+from lorascope.config.experiment import ExperimentConfig
+from lorascope.errors import ConfigError, pick
+from lorascope.report.terminal import Console
+
+if TYPE_CHECKING:
+    from lorascope.config.load import Resolved
+    from lorascope.runs.probe import ProbeOptions
+
+BATCHES, ROWS, HOME = 96, 8, "profiles"
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_NOT_OF_A_RUN = ("target", "batch_size", "grad_accum", "output_dir", "experiment_name")
+
+
+def probe_options() -> list[Option]:
+    """The options of `lorascope probe`."""
+
+    def value(flag: str, metavar: str, text: str) -> Option:
+        return Option(flag=flag, kind="value", group="probe", metavar=metavar, help=text)
+
+    def switch(flag: str, text: str) -> Option:
+        return Option(flag=flag, kind="switch", group="probe", help=text)
+
+    return [
+        switch("plan", "Show what would be looked at; start nothing."),
+        value("batches", "INT", f"At most so many batches of --batch_size rows (default: {BATCHES} of {ROWS})."),
+        value("tau", "NUMBER", "Stop when halves of the batches rank the modules alike: Kendall's tau (default: 0.9)."),
+        value("time_limit", "TIME", "Stop after this time: 90s, 10m, 1h (default: none)."),
+        Option(
+            flag="scores", kind="values", group="probe", metavar="NAME", suggestions=menu.ON_REQUEST,
+            help=f"Scores on request: {', '.join(menu.ON_REQUEST)}.",
+        ),
+        value("probe_after", "INT", "Train uniform adapters on --target for so many steps first (default: 0)."),
+        switch("overwrite", "Replace what the profile's folder holds."),
+        *setting_options(
+            (
+                "model", "dtype", "device_map", "attn_implementation", "trust_remote_code", "target", "r", "lora_alpha",
+                "dataset", "data_source", "data_revision", "data_dir", "data_seed", "num_samples", "prompt_column",
+                "target_column", "prompt_template", "max_length", "loss_on", "batch_size", "grad_accum", "lr", "seed",
+                "activation_checkpointing", "output_dir", "experiment_name",
+            )
+        ),
+        *screen_options("json", "quiet", "verbose"),
+    ]  # fmt: skip
+
+
+def probe(given: Given, console: Console) -> Any:
+    """`lorascope probe`"""
+    resolved = _resolved(given)
+    config = resolved.config
+    typed = _typed(given)
+    console.note(f"lorascope {__version__}  probe {config.model.model_id} | {config.data.dataset} {config.lora.target}")
+    if given.get("plan"):
+        return _plan(given, resolved, typed, console)
+    console.note("  loading   torch and transformers")
+    from lorascope.analysis.profile_folder import summary
+    from lorascope.report.profile_view import profile_lines, records
+    from lorascope.runs.probing import probe_config
+
+    folder = _folder(resolved)
+    profile = probe_config(
+        config,
+        _options(typed, resolved),
+        folder,
+        after=typed["probe_after"],
+        overwrite=given.get("overwrite", False),
+        console=console,
+    )
+    console.out(*profile_lines(profile))
+    console.saved(folder)
+    console.next(_next(given))
+    return {
+        "folder": str(folder),
+        "verdict": summary(profile),
+        "batches": profile.n,
+        "tau": profile.tau,
+        "loss": profile.loss._asdict(),
+        "kinds": records(profile.table(by="projection", scale="share")),
+        "groups": records(profile.table(by="group")),
+        "about": dict(profile.about),
+    }
+
+
+def _resolved(given: Given) -> Resolved:
+    """The settings; a target and a batch are a probe's own where nobody typed them."""
+    from lorascope.config.load import resolve
+
+    flags = dict(given.settings)
+    flags.setdefault("target", "both")
+    flags.setdefault("output_dir", HOME)
+    if "batch_size" not in flags:
+        flags["batch_size"] = str(ROWS)
+    flags.setdefault("grad_accum", "1")
+    return resolve(flags)
+
+
+def _typed(given: Given) -> dict[str, Any]:
+    """The options of the probe itself, as values."""
+    scores = tuple(given.get("scores", ()))
+    for name in scores:
+        pick(dict.fromkeys((*menu.DEFAULT, *menu.ON_REQUEST)), name, "score")
+    return {
+        "batches": _number("batches", given.get("batches"), BATCHES, int),
+        "tau": _number("tau", given.get("tau"), 0.9, float),
+        "time_limit": _seconds(given.get("time_limit")),
+        "scores": scores,
+        "probe_after": _number("probe_after", given.get("probe_after"), 0, int),
+    }
+
+
+def _number(flag: str, text: str | None, default: float, kind: type) -> Any:
+    if text is None:
+        return default
+    try:
+        value = kind(text)
+    except ValueError:
+        value = -1
+    if not value >= 0:
+        raise ConfigError(
+            "flag-value",
+            f"--{flag} got {text!r}; it takes a {'whole ' if kind is int else ''}number",
+            f"--{flag} {default:g}",
+        )
+    return value
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if not found or not float(found[1]):
+        raise ConfigError("flag-value", f"--time_limit got {text!r}; it takes a time such as 90s, 10m, 1h",
+                          "--time_limit 10m")  # fmt: skip
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def _options(typed: dict[str, Any], resolved: Resolved) -> ProbeOptions:
+    from lorascope.measure.probing.collect import ProbeSettings
+    from lorascope.runs.probe import ProbeOptions
+
+    training = resolved.config.training
+    return ProbeOptions(
+        batches=typed["batches"],
+        batch_size=training.batch_size,
+        grad_accum=training.grad_accum,
+        tau=typed["tau"],
+        time_limit=typed["time_limit"],
+        settings=ProbeSettings(scores=typed["scores"]),
+    )
+
+
+def _folder(resolved: Resolved) -> Path:
+    config = resolved.config
+    return Path(config.output_dir) / (config.experiment_name or _name(config))
+
+
+def _name(config: ExperimentConfig) -> str:
+    """Model and data, in small letters: qwen2.5-0.5b_support."""
+    model = Path(config.model.model_id.rstrip("/")).name
+    return re.sub(r"[^a-z0-9.]+", "-", model.lower()).strip("-") + "_" + config.data.task_name
+
+
+def _next(given: Given) -> str:
+    """A run on the same model and data."""
+    words = ["lorascope", "run", "--target", "both"]
+    for flag, value in given.settings.items():
+        if isinstance(value, bool) and flag not in _NOT_OF_A_RUN:
+            words.append(f"--{flag}" if value else f"--no_{flag}")
+        elif flag not in _NOT_OF_A_RUN:
+            words += [f"--{flag}", value]
+    return shlex.join([*words, "--plan"])
+
+
+def _plan(given: Given, resolved: Resolved, typed: dict[str, Any], console: Console) -> dict[str, Any]:
+    """What would be done, without torch."""
+    from lorascope.runs.plan import model_line
+    from lorascope.tasks import glance
+
+    config = resolved.config
+    rows = config.training.batch_size * config.training.grad_accum
+    limit = f", {typed['time_limit']:g} s" if typed["time_limit"] else ""
+    lines = {
+        "folder": str(_folder(resolved)),
+        "model": model_line(config.model.model_id),
+        "task": f"{glance(config.data).title}; training rows only, one of each group",
+        "probe": f"at most {typed['batches']} batches of {rows} rows{limit}, "
+        f"until halves of them agree on the ranking (tau {typed['tau']:g})",
+        "scores": ", ".join(("signal", "noise", *menu.DEFAULT, *typed["scores"])),
+        "before": f"{typed['probe_after']} steps of uniform adapters" if typed["probe_after"] else "nothing is trained",
+    }
+    console.out(*(f"  {name:<9} {text}" for name, text in lines.items()))
+    typed_by_nobody = {"lora.target", "training.batch_size", "training.grad_accum", "output_dir"} - {
+        path for path, source in resolved.sources.items() if source.removeprefix("--") in given.settings
+    }
+    changed = [
+        [path, str(value), "what a probe takes" if path in typed_by_nobody else source]
+        for path, value, source in resolved.changed()
+    ]
+    console.table(["setting", "value", "from"], changed)
+    console.out("Nothing was started.")
+    console.next(given.without("plan"))
+    return lines

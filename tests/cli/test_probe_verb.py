@@ -1,0 +1,137 @@
+"""`lorascope probe` on the command line: plans, folders, what it refuses. The toy model, a file of letters."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lorascope.analysis.sensitivity import SensitivityProfile
+from toy import save_toy
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a model and a file, in which commands are typed."""
+    monkeypatch.chdir(tmp_path)
+    save_toy(tmp_path / "model")
+    rows = ({"prompt": f"{chr(97 + i % 20)}{i}", "target": chr(98 + i % 20)} for i in range(100))
+    (tmp_path / "letters.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path
+
+
+LINE = "probe --model model --dataset letters.jsonl --batches 5 --batch_size 4"
+
+
+def test_a_probe_writes_a_folder_and_says_what_it_found(place, lorascope) -> None:
+    shown = lorascope(LINE)
+    assert shown.code == 0, shown.err
+    folder = place / "profiles" / "model_letters"
+    found = sorted(path.name for path in folder.iterdir())
+    pictures = ["sensitivity_groups.png", "sensitivity_map.png"]
+    assert found == ["log.txt", "profile.json", "profile.parquet", *pictures, "spectra.parquet"]
+    assert "model on letters.jsonl: 5 batches, 20 rows; all batches done" in shown.out
+    assert "Saved profiles/model_letters" in shown.out
+    assert "memory    about" in shown.err
+    profile = SensitivityProfile.load(folder)
+    assert profile.n == 5
+    assert profile.about["after"] == 0
+    assert str(profile.verdict).replace("mlp", "MLP") in shown.out
+
+    again = lorascope(LINE)
+    assert again.code == 0
+    assert "holds this profile already; nothing was changed" in again.out
+    other = lorascope(f"{LINE} --seed 1")
+    assert other.code == 2
+    assert "error[other-run]" in other.err
+    assert lorascope(f"{LINE} --seed 1 --overwrite").code == 0
+    assert SensitivityProfile.load(folder).about["fingerprint"] != profile.about["fingerprint"]
+
+
+def test_json_is_one_document_and_quiet_is_the_folder_alone(place, lorascope) -> None:
+    document = json.loads(lorascope(f"{LINE} --json").out)
+    result = document["result"]
+    assert result["batches"] == 5
+    assert result["folder"] == "profiles/model_letters"
+    assert {row["projection"] for row in result["kinds"]} == {"q", "k", "v", "o", "gate", "up", "down"}
+    assert result["verdict"]["first"] == "attention"
+    assert lorascope(f"{LINE} --quiet --experiment_name other").out == "profiles/other\n"
+
+
+def test_the_command_at_the_end_runs_as_printed(place, lorascope) -> None:
+    last = lorascope(f"{LINE} --max_length 20").out.splitlines()[-1]
+    assert last.startswith("Next  lorascope run --target both --model model --dataset letters.jsonl --max_length 20")
+    shown = lorascope(shlex.split(last.removeprefix("Next  lorascope ")))
+    assert shown.code == 0, shown.err
+
+
+def test_a_plan_starts_nothing_and_loads_no_torch(place, lorascope) -> None:
+    shown = lorascope(f"{LINE} --time_limit 10m --scores spectrum --probe_after 3 --plan")
+    assert shown.code == 0
+    assert "at most 5 batches of 4 rows, 600 s" in shown.out
+    assert "spectrum" in shown.out
+    assert "3 steps of uniform adapters" in shown.out
+    assert "Nothing was started." in shown.out
+    assert "what a probe takes" in shown.out
+    assert not (place / "profiles").exists()
+    code = "import sys; from lorascope.cli import main; main(sys.argv[1:]); print('torch' in sys.modules)"
+    line = [sys.executable, "-c", code, *shlex.split(f"{LINE} --plan")]
+    assert subprocess.run(line, capture_output=True, text=True, check=True).stdout.splitlines()[-1] == "False"
+
+
+def test_scores_and_targets_on_request(place, lorascope) -> None:
+    shown = lorascope(f"{LINE} --scores snip eva --target all")
+    assert shown.code == 0, shown.err
+    profile = SensitivityProfile.load(place / "profiles" / "model_letters")
+    assert "snip" in profile.scores
+    assert set(profile.spectra["spectrum"]) == {"eva"}
+    assert {"embed", "lm_head"} < set(profile.parts["group"])
+    assert lorascope(f"{LINE} --target mlp_only --experiment_name m").code == 0
+    assert set(SensitivityProfile.load(place / "profiles" / "m").parts["group"]) == {"mlp"}
+
+
+def test_adapters_may_be_trained_first(place, lorascope) -> None:
+    assert lorascope(LINE).code == 0
+    shown = lorascope(f"{LINE} --probe_after 3 --lr 1e-2 --experiment_name after")
+    assert shown.code == 0, shown.err
+    assert "uniform adapters of rank 8 for 3 steps first" in shown.err
+    before, after = (SensitivityProfile.load(place / "profiles" / name) for name in ("model_letters", "after"))
+    assert after.about["after"] == 3
+    assert after.loss.value < before.loss.value
+    assert list(after.parts["module"]) == list(before.parts["module"])
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "text"),
+    [
+        ("--batches many", "flag-value", "--batches got 'many'"),
+        ("--batches 1", "config-value", "batches must be at least 2"),
+        ("--tau -1", "flag-value", "--tau got '-1'"),
+        ("--time_limit soon", "flag-value", "90s, 10m, 1h"),
+        ("--time_limit 0m", "flag-value", "90s, 10m, 1h"),
+        ("--scores spectrun", "unknown-score", "did you mean: spectrum"),
+        ("--batch_size 40", "too-few-rows", "needs at least two"),
+        ("--dataset nothing.jsonl", "no-data", "nothing.jsonl"),
+    ],
+)
+def test_what_is_wrong_is_said(place, lorascope, more, code, text) -> None:
+    shown = lorascope(f"{LINE} {more}")
+    assert shown.code == 2
+    assert text in shown.err
+    assert f"error[{code}]" in shown.err or code == "no-data"
+    assert not (place / "profiles" / "model_letters" / "profile.json").exists()
+
+
+def test_a_folder_with_something_else_is_left_alone(place, lorascope) -> None:
+    folder = place / "profiles" / "model_letters"
+    folder.mkdir(parents=True)
+    (folder / "mine.txt").write_text("keep")
+    for more in ("", "--overwrite"):
+        shown = lorascope(f"{LINE} {more}")
+        assert shown.code == 2
+        assert "error[not-a-run]" in shown.err
+    assert (folder / "mine.txt").read_text() == "keep"
