@@ -9,17 +9,19 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
+
 from lorascope.analysis.sensitivity import SensitivityProfile
 from lorascope.config.experiment import ExperimentConfig
 from lorascope.errors import RunError
 from lorascope.measure.probing.collect import ProbeSettings
 from lorascope.models.adapters import select, wrap
-from lorascope.models.base import BaseModel, load_base
+from lorascope.models.base import BaseModel, default_device, load_base
 from lorascope.models.modules import find_modules
 from lorascope.report.profile_plots import draw_profile
 from lorascope.report.terminal import Console
 from lorascope.runs import rundir
-from lorascope.runs.logs import captured
+from lorascope.runs.logs import Captured, captured
 from lorascope.runs.probe import ProbeOptions, probe_examples
 from lorascope.tasks import find_task
 from lorascope.tasks.split import TrainingData, load_training
@@ -42,12 +44,16 @@ def probe_config(
     come to. A profile of the same configuration is only loaded. Errors: LorascopeErrors.
     """
     console = console or Console()
+    # On a machine without accelerator it joins several processes only if it is told so.
+    state = PartialState(cpu=default_device().type == "cpu")
     options = complete(config, options)
     key = fingerprint(config, options, after)
-    if _there(folder, key, overwrite=overwrite):
+    there = _there(folder, key, overwrite=overwrite)
+    state.wait_for_everyone()  # every process looks before the first one writes
+    if there:
         console.out(f"{folder} holds this profile already; nothing was changed")
         return SensitivityProfile.load(folder)
-    with rundir.locked(folder), captured(verbose=console.verbose) as caught:
+    with rundir.locked(folder, only=state.is_main_process), captured(verbose=console.verbose) as caught:
         task = find_task(config.data)
         training = load_training(task, config.data)
         console.note(training.describe())
@@ -67,17 +73,21 @@ def probe_config(
         profile = probe_examples(
             model, base.tokenizer, training.train, replace(options, max_length=length), about=about, console=console
         )
-        if folder.exists():
-            rundir.remove(folder)
-        with rundir.writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        caught.write_to(folder / rundir.LOG)
-        title = f"{config.data.task_name} on {Path(config.model.model_id).name}"
-        with rundir.writing(folder):
-            for name, figure in draw_profile(profile, title=title).items():
-                figure.savefig(folder / f"{name}.png")
-        profile.save(folder)
+        if state.is_main_process:
+            _write(profile, folder, f"{config.data.task_name} on {Path(config.model.model_id).name}", caught)
     return profile
+
+
+def _write(profile: SensitivityProfile, folder: Path, title: str, caught: Captured) -> None:
+    """The folder, in place of what was there."""
+    if folder.exists():
+        rundir.remove(folder)
+    with rundir.writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        caught.write_to(folder / rundir.LOG)
+        for name, figure in draw_profile(profile, title=title).items():
+            figure.savefig(folder / f"{name}.png")
+    profile.save(folder)
 
 
 def complete(config: ExperimentConfig, options: ProbeOptions) -> ProbeOptions:

@@ -1,0 +1,42 @@
+"""Started by test_probe_distributed.py on two processes: one probe after another, each shared between them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from probed import batches, toy
+
+from lorascope.cli import main
+from lorascope.measure.probing.collect import Collected, ProbeSettings, collect
+
+SCORES = ("snip", "gora", "fisher", "plop", "weight", "spectrum", "whitened", "eva")
+
+
+def probes(rank: int) -> list[Collected]:
+    """Nine batches, an odd number; and one that the second process alone has enough of after four."""
+    settings = ProbeSettings(blocks=4, scores=SCORES, directions=5)
+    looked = []
+
+    def enough(done: int, look) -> bool:
+        if done == 2:
+            looked.append(look())
+        return rank == 1 and done >= 4
+
+    model, weights = toy("phi3")
+    return [
+        collect(model, weights, batches(9, micro=2), settings),
+        collect(model, weights, batches(9), settings, enough=enough),
+        *looked,
+    ]
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo")
+    number = torch.distributed.get_rank()
+    target = Path(sys.argv[1])
+    torch.save(probes(number), target / f"rank{number}.pt")
+    line = ["probe", "--model", str(target / "model"), "--dataset", str(target / "letters.jsonl"), "--batches", "5"]
+    sys.exit(main([*line, "--batch_size", "2", "--output_dir", str(target / "profiles"), "--experiment_name", "two"]))
