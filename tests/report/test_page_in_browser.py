@@ -123,6 +123,7 @@ def test_a_click_and_the_keyboard_open_a_cells_curve(opened, folder, file):
     page = opened(file)
     cell(page, "up", 1).click()
     page.locator("#series summary").click()
+    page.locator("#series tbody tr").nth(39).wait_for()  # filled when it has been opened
     rows = page.locator("#series tbody tr").all_text_contents()
     values = rms(pd.read_parquet(folder / "gradient_analysis.parquet"))["model.layers.1.up_proj"]
     assert len(rows) == 40

@@ -12,7 +12,7 @@ import pytest
 
 from lorascope.config.experiment import DataConfig, DatasetType
 from lorascope.errors import UnknownName, pick
-from lorascope.evaluation.metrics import METRICS
+from lorascope.evaluation.metrics import FROM_MODEL, METRICS
 from lorascope.tasks import TASKS, e2e_nlg, multi_nli, samsum, wikisql
 from lorascope.tasks.base import Example, Row, Task
 from lorascope.tasks.sources import load_rows
@@ -48,7 +48,7 @@ class TestEveryTask:
     def test_it_names_known_metrics_and_a_split_that_it_has(self, task: Task) -> None:
         assert task.evaluation_split in task.files
         assert task.files.keys() == task.official_counts.keys()
-        assert set(task.metrics) <= METRICS.keys()
+        assert set(task.metrics) <= METRICS.keys() | FROM_MODEL
         assert task.max_new_tokens < task.max_length
 
     def test_prompt_ends_in_a_line_end_and_the_answer_is_one_bare_line(self, task: Task, official_files: Path) -> None:
