@@ -69,7 +69,7 @@ VERBS = (
     Verb(
         name="compare",
         heading="look",
-        summary="Put finished runs side by side: parameters, losses, metrics, gradient norms raw and scale-free.",
+        summary="Put finished runs side by side, or profiles: losses, metrics, norms; attention's share of each task.",
         arguments="FOLDER FOLDER...",
         takes=(1, None),
         call="lorascope.cli_look:compare",

@@ -9,14 +9,22 @@ from typing import Any
 from lorascope.cli_split import Given
 from lorascope.config.experiment import TARGET_MODULES
 from lorascope.config.presets import PRESETS
-from lorascope.errors import pick
+from lorascope.errors import RunError, pick
 from lorascope.report.terminal import Console, cell, short
 from lorascope.runs import rundir
 
 
 def compare(given: Given, console: Console) -> Any:
-    """`lorascope compare FOLDER FOLDER...`"""
-    return side_by_side(given.arguments, console)
+    """`lorascope compare FOLDER FOLDER...`: runs or profiles; a folder knows what it is."""
+    profiles = [folder for folder in given.arguments if (Path(folder) / rundir.PROFILE).is_file()]
+    if profiles and len(profiles) < len(given.arguments):
+        other = next(folder for folder in given.arguments if folder not in profiles)
+        raise RunError(
+            "mixed-folders",
+            f"{profiles[0]} holds a probe's profile and {other} does not: only alike compares",
+            "runs with runs, profiles with profiles",
+        )
+    return profiles_side_by_side(profiles, console) if profiles else side_by_side(given.arguments, console)
 
 
 def side_by_side(folders: Sequence[str], console: Console) -> Any:
@@ -37,6 +45,32 @@ def side_by_side(folders: Sequence[str], console: Console) -> Any:
     console.table(["", *names], rows)
     console.out("", *found.remarks)
     console.next(f"lorascope evaluate {found.runs[0]['folder']} --eval_samples 0", "lorascope ls runs")
+    return found.to_dict()
+
+
+def profiles_side_by_side(folders: Sequence[str], console: Console) -> Any:
+    """Show profiles of tasks or models side by side."""
+    from lorascope.analysis.compare_profiles import compare_profiles
+
+    found = compare_profiles(folders)
+    heads = ["", "profile", "model", "data", "batches", "loss", "prompt", "answer", "attention's share"]
+    rows: list[list[object]] = []
+    for s in found.sides:
+        ends = (s.ci_low, s.ci_high) if s.ci_low is not None and s.ci_high is not None else None
+        where = [s.name, s.folder, Path(s.model).name, Path(s.dataset).name]
+        rows.append([*where, s.batches, s.loss, s.prompt_tokens, s.answer_tokens, _with_interval(s.attention, ends)])
+    console.table(heads, rows)
+    console.out("loss: nats per answer token before training; prompt, answer: mean tokens of a row", "")
+    names = [side.name for side in found.sides]
+    console.table(
+        ["share of the signal per parameter", *names], [[kind, *shares] for kind, shares in found.kinds.items()]
+    )
+    console.out("")
+    for pair in found.contrasts:
+        tau = f"; rankings of the modules: tau {pair.tau:.2f}" if pair.tau is not None else ""
+        console.out(f"{pair}{tau}")
+    console.out("", *found.remarks)
+    console.next("lorascope ls runs")
     return found.to_dict()
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from facts import probe_profile as profile
-from lorascope.analysis.sensitivity import PART_COLUMNS, SensitivityProfile, compare_shares
+from lorascope.analysis.sensitivity import PART_COLUMNS, SensitivityProfile
 from lorascope.analysis.statistics import quantile
 from lorascope.errors import ConfigError, RunError, UnknownName
 
@@ -111,17 +111,6 @@ def test_kinds_are_compared_too_and_a_model_with_one_group_has_no_verdict() -> N
 def test_the_strongest_layers_come_first() -> None:
     assert profile().strongest("q") == [1, 0]
     assert profile().strongest("q", count=1) == [1]
-
-
-def test_shares_of_profiles_are_compared_pair_by_pair() -> None:
-    one, same = profile(spread=0.1, seed=1), profile(spread=0.1, seed=2)
-    other = profile(np.array([8.0, 8, 1, 1, 8, 8, 1, 1]), spread=0.1, seed=3)
-    found = {(i, j): interval for i, j, interval in compare_shares([one, same, other])}
-    assert set(found) == {(0, 1), (0, 2), (1, 2)}
-    assert found[0, 1].value == pytest.approx(0.0, abs=1e-12)
-    assert not found[0, 1].decided
-    assert found[0, 2].value == pytest.approx(3.5 / 8.5 - 8 / 9)
-    assert found[0, 2].decided
 
 
 def test_everything_as_one_table() -> None:

@@ -12,6 +12,7 @@ from lorascope.analysis.statistics import (
     Estimate,
     Interval,
     difference,
+    holm,
     kendall,
     mean_estimate,
     more_batches,
@@ -174,7 +175,17 @@ def test_a_difference_of_means_is_welchs():
     a, b = rng.normal(size=12) + 1, 3 * rng.normal(size=16)
     found = difference(mean_estimate(a[:, None], np.arange(12)), mean_estimate(b[:, None], np.arange(16)))
     right = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
-    assert found == pytest.approx((a.mean() - b.mean(), right.low, right.high), rel=1e-3)
+    p = stats.ttest_ind(a, b, equal_var=False).pvalue
+    assert found == pytest.approx((a.mean() - b.mean(), right.low, right.high, p), rel=1e-3)
+
+
+def test_holms_adjustment_by_hand():
+    # ordered 0.01, 0.02, 0.04, times 3, 2, 1, never falling
+    assert holm(np.array([0.04, 0.01, 0.02])) == pytest.approx([0.04, 0.03, 0.04])
+    assert holm(np.array([0.5, 0.6])) == pytest.approx([1.0, 1.0])
+    found = holm(np.array([0.02, math.nan]))
+    assert found[0] == 0.02
+    assert math.isnan(found[1])
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_resume_takes_the_folders_own_configuration(runs, lorascope, run_folder)
         ("evalute", "no verb 'evalute'", "lorascope evaluate "),
         (
             "study",
-            "no verb 'study'; known: probe, ls, compare, allocate, run, evaluate, report, watch, quickstart, check, env",
+            "no verb 'study'; known: probe, ls, compare, allocate, run, evaluate, report, watch, quickstart, check",
             "lorascope --help",
         ),
         ("study x", "no verb 'study'", ""),

@@ -135,3 +135,18 @@ def test_a_folder_with_something_else_is_left_alone(place, lorascope) -> None:
         assert shown.code == 2
         assert "error[not-a-run]" in shown.err
     assert (folder / "mine.txt").read_text() == "keep"
+
+
+def test_profiles_are_compared_and_not_with_runs(place, lorascope, run_folder) -> None:
+    for seed in (1, 2):
+        assert lorascope(f"{LINE} --seed {seed} --batches 18 --batch_size 1 --experiment_name s{seed}").code == 0
+    shown = lorascope("compare profiles/s1 profiles/s2")
+    assert shown.code == 0, shown.err
+    assert "attention's share" in shown.out
+    assert "rankings of the modules: tau" in shown.out
+    document = json.loads(lorascope("compare profiles/s1 profiles/s2 --json").out)
+    assert [side["name"] for side in document["result"]["profiles"]] == ["A", "B"]
+    run_folder("results/a")
+    mixed = lorascope("compare profiles/s1 results/a")
+    assert mixed.code == 2
+    assert "error[mixed-folders]" in mixed.err

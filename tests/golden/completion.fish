@@ -2,7 +2,7 @@
 #   lorascope completion fish > ~/.config/fish/completions/lorascope.fish
 complete -c lorascope -f -n __fish_use_subcommand -a probe -d 'Measure how sensitive every module is to a task, before any training, with error bars.'
 complete -c lorascope -f -n __fish_use_subcommand -a ls -d 'List tasks, presets, targets and runs.'
-complete -c lorascope -f -n __fish_use_subcommand -a compare -d 'Put finished runs side by side: parameters, losses, metrics, gradient norms raw and scale-free.'
+complete -c lorascope -f -n __fish_use_subcommand -a compare -d 'Put finished runs side by side, or profiles: losses, metrics, norms; attention'\''s share of each task.'
 complete -c lorascope -f -n __fish_use_subcommand -a allocate -d 'Divide a budget of trained parameters among the modules, exactly, and write it as trainers take it.'
 complete -c lorascope -f -n __fish_use_subcommand -a run -d 'Train one adapter, measure its modules'\'' gradients on the way, evaluate it; all in one folder.'
 complete -c lorascope -f -n __fish_use_subcommand -a evaluate -d 'Evaluate runs, adapters, a bare model, or predictions made elsewhere, on a task'\''s test rows.'

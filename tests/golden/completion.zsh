@@ -7,7 +7,7 @@ _lorascope() {
         local -a verbs=(
             'probe:Measure how sensitive every module is to a task, before any training, with error bars.'
             'ls:List tasks, presets, targets and runs.'
-            'compare:Put finished runs side by side: parameters, losses, metrics, gradient norms raw and scale-free.'
+            'compare:Put finished runs side by side, or profiles: losses, metrics, norms; attention'\''s share of each task.'
             'allocate:Divide a budget of trained parameters among the modules, exactly, and write it as trainers take it.'
             'run:Train one adapter, measure its modules'\'' gradients on the way, evaluate it; all in one folder.'
             'evaluate:Evaluate runs, adapters, a bare model, or predictions made elsewhere, on a task'\''s test rows.'

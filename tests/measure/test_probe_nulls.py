@@ -16,7 +16,8 @@ from families import build
 from probed import Batch
 from torch import nn
 
-from lorascope.analysis.sensitivity import SensitivityProfile, compare_shares
+from lorascope.analysis.compare_profiles import contrasts
+from lorascope.analysis.sensitivity import SensitivityProfile
 from lorascope.measure.probing.collect import Collected, ProbeSettings, collect
 from lorascope.measure.probing.parts import find_weights, probed
 from lorascope.models.modules import find_modules
@@ -129,7 +130,7 @@ def decided_after_shuffling(whole: Collected, draws: int) -> int:
     half, rng, decided = len(whole.nats) // 2, np.random.default_rng(0), 0
     for _ in range(draws):
         order = rng.permutation(2 * half)
-        ((_, _, found),) = compare_shares([subset(whole, order[:half]), subset(whole, order[half:])])
+        (found,) = contrasts([subset(whole, order[:half]), subset(whole, order[half:])], "AB")
         decided += found.decided
     return decided
 
@@ -137,7 +138,7 @@ def decided_after_shuffling(whole: Collected, draws: int) -> int:
 def test_two_tasks_that_differ_are_told_apart_and_their_mixture_is_not() -> None:
     whole = pool()
     half = len(whole.nats) // 2
-    ((_, _, between),) = compare_shares([subset(whole, np.arange(half)), subset(whole, half + np.arange(half))])
+    (between,) = contrasts([subset(whole, np.arange(half)), subset(whole, half + np.arange(half))], "AB")
     assert between.decided
     assert decided_after_shuffling(whole, 40) <= 6
 

@@ -7,7 +7,7 @@ division, root or share, and the interval last. Nothing is drawn or written here
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from lorascope.analysis.statistics import Estimate, Floats, Interval, difference, more_batches, ratio
+from lorascope.analysis.statistics import Estimate, Floats, Interval, more_batches, ratio
 from lorascope.errors import ConfigError, pick
 
 By = Literal["part", "module", "projection", "layer", "group"]
@@ -261,12 +261,3 @@ def clipped(found: Interval, least: float = -1.0) -> Interval:
     """An interval of a ratio that lies between `least` and 1 if what it is made of is not negative."""
     value, low, high = (min(1.0, max(least, end)) if end == end else end for end in found)
     return Interval(value, low, high)
-
-
-def compare_shares(profiles: Sequence[SensitivityProfile]) -> list[tuple[int, int, Interval]]:
-    """Attention's share in each pair of profiles: (number of the first, of the second, first minus second).
-
-    The profiles must come from different batches.
-    """
-    shares = [profile.share_of("attention") for profile in profiles]
-    return [(i, j, difference(shares[i], shares[j])) for i in range(len(profiles)) for j in range(i + 1, len(profiles))]

@@ -159,14 +159,37 @@ def ratio(parts: Estimate, top: Floats, bottom: Floats) -> Interval:
     return Interval(value, float((linear - root) / square), float((linear + root) / square))
 
 
-def difference(first: Estimate, second: Estimate) -> Interval:
+class Difference(NamedTuple):
+    """A difference with its 95 % interval and the chance of one as large where there is none."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+def difference(first: Estimate, second: Estimate) -> Difference:
     """First minus second, of one unit each, measured on different batches; degrees of freedom by Welch 1947."""
     variances = np.array([float(first.error[0]) ** 2, float(second.error[0]) ** 2])
     freedom = np.array([first.blocks - 1, second.blocks - 1])
-    spread = (variances**2 / freedom).sum()
-    half = quantile(round(float(variances.sum() ** 2 / spread), 3)) * math.sqrt(variances.sum()) if spread else math.nan
-    value = float(first.value[0] - second.value[0])
-    return Interval(value, value - half, value + half)
+    value, error = float(first.value[0] - second.value[0]), math.sqrt(variances.sum())
+    if not error > 0:  # NaN: too few batches
+        return Difference(value, math.nan, math.nan, math.nan)
+    df = float(variances.sum() ** 2 / (variances**2 / freedom).sum())
+    half = quantile(round(df, 3)) * error
+    return Difference(value, value - half, value + half, float(2 * stats.t.sf(abs(value) / error, df)))
+
+
+def holm(p: Floats) -> Floats:
+    """Adjusted p of several tests, so that the chance of any false one stays below the level; Holm 1979. NaN stays."""
+    order = np.argsort(p)
+    adjusted = np.full(len(p), math.nan)
+    there = int(np.isfinite(p).sum())
+    worst = 0.0
+    for rank, i in enumerate(order[:there]):
+        worst = max(worst, min(1.0, float(p[i]) * (there - rank)))
+        adjusted[i] = worst
+    return adjusted
 
 
 def more_batches(found: Interval, n: int) -> int | None:
