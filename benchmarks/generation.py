@@ -17,6 +17,7 @@ Last, all metrics with their intervals are timed on E2E's whole test split, answ
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import statistics
 import tempfile
@@ -141,7 +142,9 @@ def trained(model: str, dataset: str, data: DataConfig, steps: int, folder: Path
         output_dir=str(folder),
         experiment_name=dataset,
     )
-    return load_model(config.model, run(config, console=Console(quiet=True)).folder / rundir.FINAL_MODEL)
+    return load_model(
+        config.model, run(config, console=Console(quiet=True, stdout=io.StringIO())).folder / rundir.FINAL_MODEL
+    )
 
 
 @torch.no_grad()
