@@ -32,7 +32,7 @@ _HOME = {
     "evaluate_multi_nli": "lorascope.evaluation.evaluator",
     "evaluate_samsum": "lorascope.evaluation.evaluator",
     "evaluate_wikisql": "lorascope.evaluation.evaluator",
-    "load": "lorascope.runs.experiment",
+    "load": "lorascope.runs.loading",
     "probe": "lorascope.runs.probe",
     "run": "lorascope.runs.experiment",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from lorascope import __version__
 from lorascope.cli_options import Option, screen_options, setting_options
 from lorascope.cli_split import Given
 from lorascope.config import scores as menu
-from lorascope.config.experiment import ExperimentConfig
+from lorascope.config.experiment import DatasetType, ExperimentConfig
 from lorascope.errors import ConfigError, pick
 from lorascope.report.terminal import Console
 
@@ -42,6 +43,13 @@ def probe_options() -> list[Option]:
             flag="scores", kind="values", group="probe", metavar="NAME", suggestions=menu.ON_REQUEST,
             help=f"Scores on request: {', '.join(menu.ON_REQUEST)}.",
         ),
+        Option(
+            flag="datasets", kind="values", group="probe", metavar="NAME",
+            suggestions=tuple(task.value for task in DatasetType),
+            help="Several tasks or files, one profile each, and what sets them apart. Where --data_dir holds folders "
+            "of their names, each is read from its own.",
+        ),
+        switch("match_lengths", "With --datasets: take rows whose prompts and answers are of like length."),
         value("probe_after", "INT", "Train uniform adapters on --target for so many steps first (default: 0)."),
         switch("overwrite", "Replace what the profile's folder holds."),
         *setting_options(
@@ -57,30 +65,45 @@ def probe_options() -> list[Option]:
 
 
 def probe(given: Given, console: Console) -> Any:
-    """`lorascope probe`"""
-    resolved = _resolved(given)
-    config = resolved.config
+    """`lorascope probe`: one profile, or with --datasets several and their comparison."""
     typed = _typed(given)
-    console.note(f"lorascope {__version__}  probe {config.model.model_id} | {config.data.dataset} {config.lora.target}")
+    every = [_resolved(given, dataset) for dataset in _datasets(given)]
+    config = every[0].config
+    names = ", ".join(resolved.config.data.dataset for resolved in every)
+    console.note(f"lorascope {__version__}  probe {config.model.model_id} | {names} {config.lora.target}")
     if given.get("plan"):
-        return _plan(given, resolved, typed, console)
+        return _plan(given, every, typed, console)
     console.note("  loading   torch and transformers")
+    results = [_probe_one(given, resolved, every, typed, console) for resolved in every]
+    if len(results) == 1:
+        console.next(_next(given))
+        return results[0]
+    from lorascope.cli_look import profiles_side_by_side
+
+    console.out("")
+    return {"profiles": results, "comparison": profiles_side_by_side([r["folder"] for r in results], console)}
+
+
+def _probe_one(
+    given: Given, resolved: Resolved, every: Sequence[Resolved], typed: dict[str, Any], console: Console
+) -> dict[str, Any]:
     from lorascope.analysis.profile_folder import summary
     from lorascope.report.profile_view import profile_lines, records
     from lorascope.runs.probing import probe_config
 
-    folder = _folder(resolved)
+    matched = given.get("match_lengths", False)
+    folder = _folder(resolved, matched=matched)
     profile = probe_config(
-        config,
+        resolved.config,
         _options(typed, resolved),
         folder,
         after=typed["probe_after"],
         overwrite=given.get("overwrite", False),
+        beside=[other.config for other in every if other is not resolved] if matched else (),
         console=console,
     )
     console.out(*profile_lines(profile))
     console.saved(folder)
-    console.next(_next(given))
     return {
         "folder": str(folder),
         "verdict": summary(profile),
@@ -93,16 +116,26 @@ def probe(given: Given, console: Console) -> Any:
     }
 
 
-def _resolved(given: Given) -> Resolved:
-    """The settings; a target and a batch are a probe's own where nobody typed them."""
+def _datasets(given: Given) -> tuple[str | None, ...]:
+    """What --datasets names; None stands for the setting --dataset."""
+    several = given.get("datasets", ())
+    if several and given.get("dataset"):
+        raise ConfigError("flags-exclude", "--datasets and --dataset exclude each other", "leave one of them out")
+    if given.get("match_lengths") and len(several) < 2:
+        raise ConfigError("flags-exclude", "--match_lengths takes several tasks", "--datasets NAME NAME")
+    return several or (None,)
+
+
+def _resolved(given: Given, dataset: str | None) -> Resolved:
+    """The settings of one task; a target and a batch are a probe's own where nobody typed them."""
     from lorascope.config.load import resolve
 
-    flags = dict(given.settings)
-    flags.setdefault("target", "both")
-    flags.setdefault("output_dir", HOME)
-    if "batch_size" not in flags:
-        flags["batch_size"] = str(ROWS)
-    flags.setdefault("grad_accum", "1")
+    flags = {"target": "both", "output_dir": HOME, "batch_size": str(ROWS), "grad_accum": "1", **given.settings}
+    if dataset is not None:
+        flags["dataset"] = dataset
+        own = Path(flags["data_dir"]) / dataset if flags.get("data_dir") else None
+        if own is not None and own.is_dir():
+            flags["data_dir"] = str(own)
     return resolve(flags)
 
 
@@ -161,9 +194,9 @@ def _options(typed: dict[str, Any], resolved: Resolved) -> ProbeOptions:
     )
 
 
-def _folder(resolved: Resolved) -> Path:
+def _folder(resolved: Resolved, *, matched: bool = False) -> Path:
     config = resolved.config
-    return Path(config.output_dir) / (config.experiment_name or _name(config))
+    return Path(config.output_dir) / ((config.experiment_name or _name(config)) + ("_matched" if matched else ""))
 
 
 def _name(config: ExperimentConfig) -> str:
@@ -183,18 +216,20 @@ def _next(given: Given) -> str:
     return shlex.join([*words, "--plan"])
 
 
-def _plan(given: Given, resolved: Resolved, typed: dict[str, Any], console: Console) -> dict[str, Any]:
+def _plan(given: Given, every: Sequence[Resolved], typed: dict[str, Any], console: Console) -> dict[str, Any]:
     """What would be done, without torch."""
     from lorascope.runs.plan import model_line
     from lorascope.tasks import glance
 
-    config = resolved.config
+    config = every[0].config
+    matched = given.get("match_lengths", False)
     rows = config.training.batch_size * config.training.grad_accum
     limit = f", {typed['time_limit']:g} s" if typed["time_limit"] else ""
     lines = {
-        "folder": str(_folder(resolved)),
+        "folder": ", ".join(str(_folder(resolved, matched=matched)) for resolved in every),
         "model": model_line(config.model.model_id),
-        "task": f"{glance(config.data).title}; training rows only, one of each group",
+        "data": "; ".join(glance(resolved.config.data).title for resolved in every),
+        "rows": "training rows only, one of each group" + (", of like length in all of them" if matched else ""),
         "probe": f"at most {typed['batches']} batches of {rows} rows{limit}, "
         f"until halves of them agree on the ranking (tau {typed['tau']:g})",
         "scores": ", ".join(("signal", "noise", *menu.DEFAULT, *typed["scores"])),
@@ -202,11 +237,12 @@ def _plan(given: Given, resolved: Resolved, typed: dict[str, Any], console: Cons
     }
     console.out(*(f"  {name:<9} {text}" for name, text in lines.items()))
     typed_by_nobody = {"lora.target", "training.batch_size", "training.grad_accum", "output_dir"} - {
-        path for path, source in resolved.sources.items() if source.removeprefix("--") in given.settings
+        path for path, source in every[0].sources.items() if source.removeprefix("--") in given.settings
     }
     changed = [
         [path, str(value), "what a probe takes" if path in typed_by_nobody else source]
-        for path, value, source in resolved.changed()
+        for path, value, source in every[0].changed()
+        if len(every) == 1 or not path.startswith("data.data")
     ]
     console.table(["setting", "value", "from"], changed)
     console.out("Nothing was started.")

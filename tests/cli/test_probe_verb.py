@@ -150,3 +150,32 @@ def test_profiles_are_compared_and_not_with_runs(place, lorascope, run_folder) -
     mixed = lorascope("compare profiles/s1 results/a")
     assert mixed.code == 2
     assert "error[mixed-folders]" in mixed.err
+
+
+def test_several_tasks_end_in_their_comparison(place, lorascope) -> None:
+    rows = ({"prompt": f"{i} {'x' * (i % 2)}", "target": "y" * (1 + i % 3 * 15)} for i in range(100))
+    (place / "other.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    line = "probe --model model --datasets letters.jsonl other.jsonl --batches 18 --batch_size 1"
+    planned = lorascope(f"{line} --match_lengths --plan")
+    assert "of like length in all of them" in planned.out
+    assert "profiles/model_letters_matched, profiles/model_other_matched" in planned.out
+    shown = lorascope(line)
+    assert shown.code == 0, shown.err
+    assert "rankings of the modules: tau" in shown.out
+    assert "answers are of different length" in shown.out
+    matched = lorascope(f"{line} --match_lengths --batches 3 --json".replace("--batches 18 ", ""))
+    assert matched.code == 0, matched.err
+    result = json.loads(matched.out)["result"]
+    lengths = [side["answer_tokens"] for side in result["comparison"]["profiles"]]
+    assert max(lengths) < 1.5 * min(lengths)
+    about = result["profiles"][0]["about"]
+    assert about["lengths_matched_with"] == ["other.jsonl"]
+    assert lorascope("probe --model model --match_lengths").code == 2
+    assert lorascope("probe --model model --dataset a --datasets b c").code == 2
+
+
+def test_each_of_several_tasks_has_its_own_folder_of_data(place, lorascope) -> None:
+    (place / "data" / "samsum").mkdir(parents=True)
+    shown = lorascope("probe --model model --datasets samsum wikisql --data_dir data --plan --json")
+    assert shown.code == 0, shown.err
+    assert "SAMSum" in json.loads(shown.out)["result"]["data"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from lorascope.models.modules import find_modules
 from lorascope.report.profile_plots import draw_profile
 from lorascope.report.terminal import Console
 from lorascope.runs import rundir
+from lorascope.runs.length_matching import match_lengths
 from lorascope.runs.logs import Captured, captured
 from lorascope.runs.probe import ProbeOptions, probe_examples
 from lorascope.tasks import find_task
@@ -35,19 +37,21 @@ def probe_config(
     *,
     after: int = 0,
     overwrite: bool = False,
+    beside: Sequence[ExperimentConfig] = (),
     console: Console | None = None,
 ) -> SensitivityProfile:
     """Probe the model and the task of a configuration and write the profile into `folder`.
 
     `options` says how much is looked at; its scores' r, alpha and learning rate are the configuration's. With `after`,
     uniform adapters on the target are trained for so many steps first, and the gradients are taken where they have
-    come to. A profile of the same configuration is only loaded. Errors: LorascopeErrors.
+    come to. With `beside`, the rows are such whose lengths the tasks of these configurations have as well. A profile
+    of the same configuration is only loaded. Errors: LorascopeErrors.
     """
     console = console or Console()
     # On a machine without accelerator it joins several processes only if it is told so.
     state = PartialState(cpu=default_device().type == "cpu")
     options = complete(config, options)
-    key = fingerprint(config, options, after)
+    key = fingerprint(config, options, after, beside)
     there = _there(folder, key, overwrite=overwrite)
     state.wait_for_everyone()  # every process looks before the first one writes
     if there:
@@ -60,18 +64,25 @@ def probe_config(
         base = load_base(config.model)
         console.note(*(f"  note      {note}" for note in base.notes))
         model: Any = base.model if not after else _trained(config, base, training, after, console)
+        examples, length = training.train, config.data.max_length or task.max_length
+        if beside:
+            others = [(find_task(other.data), other.data) for other in beside]
+            length = min(length, *(data.max_length or other.max_length for other, data in others))
+            several = [examples, *(load_training(other, data).train for other, data in others)]
+            seed = options.settings.seed
+            examples = match_lengths(several, base.tokenizer, max_length=length, loss_on=options.loss_on, seed=seed)[0]
         about = {
             "model": base.model_id,
             "revision": base.revision,
             "dataset": config.data.dataset,
             "data": training.provenance,
             "after": after,
+            "lengths_matched_with": [other.data.dataset for other in beside],
             "fingerprint": key,
             "notes": [*base.notes, *training.notes],
         }
-        length = config.data.max_length or task.max_length
         profile = probe_examples(
-            model, base.tokenizer, training.train, replace(options, max_length=length), about=about, console=console
+            model, base.tokenizer, examples, replace(options, max_length=length), about=about, console=console
         )
         if state.is_main_process:
             _write(profile, folder, f"{config.data.task_name} on {Path(config.model.model_id).name}", caught)
@@ -104,12 +115,14 @@ def complete(config: ExperimentConfig, options: ProbeOptions) -> ProbeOptions:
     return replace(options, target=lora.target, loss_on=config.data.loss_on, settings=settings)
 
 
-def fingerprint(config: ExperimentConfig, options: ProbeOptions, after: int) -> str:
+def fingerprint(
+    config: ExperimentConfig, options: ProbeOptions, after: int = 0, beside: Sequence[ExperimentConfig] = ()
+) -> str:
     """Sixteen hex digits over everything that can change a profile."""
     kept = {name: asdict(getattr(config, name)) for name in ("model", "data")}
     if after:  # what is trained first depends on the rest of it, too
         kept |= {name: asdict(getattr(config, name)) for name in ("lora", "training")}
-    text = json.dumps([kept, asdict(options), after], sort_keys=True)
+    text = json.dumps([kept, asdict(options), after, [asdict(other.data) for other in beside]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
