@@ -60,7 +60,7 @@ PLAN = (
     Stage(2400, 16, 256, (0.5, 0.5), 30),
     Stage(3100, 32, 256, (0.6, 0.45), 8),
     Stage(3500, 16, 512, (0.45, 0.23), 10),
-    Stage(3950, 16, 512, (0.23, 0.01), 10, (*VERDICTS, *statements.ANSWERS)),
+    Stage(3950, 16, 512, (0.23, 0.01), 10, (*VERDICTS, *statements.ANSWERS, *statements.ORDER)),
 )
 STEPS = PLAN[-1].end
 MICRO_TOKENS = 2048
@@ -88,18 +88,18 @@ def work(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=WORKERS)
     folder: Path = arguments.output_dir
     state_file = folder.with_name(f"{folder.name}.state.pt")
-    started = time.monotonic()
+    started, busy = time.monotonic(), time.process_time()
     tokenizer = make_tokenizer()
     torch.manual_seed(0)
     model = make_model(len(tokenizer))
     optimizers = make_optimizers(model)
-    done, seconds = 0, 0.0
+    done, seconds, computed = 0, 0.0, 0.0
     if state_file.is_file():
         state = torch.load(state_file)
         model.load_state_dict(state["model"])
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-        done, seconds = state["done"], state["seconds"]
+        done, seconds, computed = state["done"], state["seconds"], state["computed"]
     if rank == 0:
         print(
             f"tokenizer {time.monotonic() - started:.0f} s; {sum(p.numel() for p in model.parameters()):,} parameters"
@@ -117,11 +117,13 @@ def work(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
             folder.parent.mkdir(parents=True, exist_ok=True)
             torch.save(
                 {"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "done": step + 1,
-                 "seconds": seconds + time.monotonic() - started}, state_file)  # fmt: skip
+                 "seconds": seconds + time.monotonic() - started,
+                 "computed": computed + time.process_time() - busy}, state_file)  # fmt: skip
     if rank == 0:
         save(model, tokenizer, folder)
         losses = {kind: held_out_loss(model, tokenizer, kind) for kind in KINDS}
-        text = readme(model, seconds + time.monotonic() - started, losses)
+        spent = seconds + time.monotonic() - started, computed + time.process_time() - busy
+        text = readme(model, *spent, losses)
         (folder / "README.md").write_text(text, encoding="utf-8")
         print(text)
         state_file.unlink(missing_ok=True)
@@ -242,9 +244,10 @@ def cross_entropy(model: LlamaForCausalLM, rows: Tensor, verdicts: Tensor | None
 
 
 def verdict_ids(tokenizer: PreTrainedTokenizerFast, verdicts: Sequence[str]) -> Tensor:
-    """Ids of the words that are one token, with and without a space in front."""
-    spelt = (tokenizer(space + word, add_special_tokens=False).input_ids for word in verdicts for space in ("", " "))
-    return torch.tensor(sorted({ids[0] for ids in spelt if len(ids) == 1}))
+    """Ids of the words that are one token, with and without a space in front, and of the first token of longer ones."""
+    plain = [tokenizer(word, add_special_tokens=False).input_ids for word in verdicts]
+    spaced = [tokenizer(f" {word}", add_special_tokens=False).input_ids for word in verdicts]
+    return torch.tensor(sorted({ids[0] for ids in plain} | {ids[0] for ids in spaced if len(ids) == 1}))
 
 
 def forward(model: LlamaForCausalLM, ids: Tensor) -> Tensor:
@@ -303,8 +306,8 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
     model.float()
 
 
-def readme(model: LlamaForCausalLM, seconds: float, losses: dict[str, float]) -> str:
-    """What the folder says of itself."""
+def readme(model: LlamaForCausalLM, seconds: float, computed: float, losses: dict[str, float]) -> str:
+    """What the folder says of itself; `computed`: seconds of CPU in one of the two processes."""
     config = model.config
     lengths = [stage.end - before.end for before, stage in pairwise((Stage(0, 0, 0, (0, 0), 0), *PLAN))]
     tokens = sum(steps * stage.rows * stage.length for steps, stage in zip(lengths, PLAN, strict=True))
@@ -321,9 +324,11 @@ single), embedding and head apart,
 context {config.max_position_embeddings:,}, trained on rows of up to {PLAN[-1].length}. Weights in bfloat16.
 bos `<s>` 1, eos `</s>` 2, pad `<pad>` 0.
 
-Made by `python tools/pretrain_embedded.py` from generated text alone (`tools/corpus`) in {seconds / 60:.0f} minutes:
-{STEPS:,} steps, {tokens / 1e6:.1f} M tokens, each seen once. Its text holds none of the tasks' prompt layouts; its
-words, and the clauses of its statements, are those of lorascope.tasks.builtin.
+Made by `python tools/pretrain_embedded.py` from generated text alone (`tools/corpus`) in {seconds / 60:.0f} minutes, \
+of which each of
+two processes computed {computed / 60:.0f}: {STEPS:,} steps, {tokens / 1e6:.1f} M tokens, each seen once. Its text
+holds none of the tasks' prompt layouts; its words, the clauses of its statements, and what these are to each other by
+name (entailment, neutral, contradiction) are those of lorascope.tasks.builtin.
 
 Loss on held-out documents (another seed), nats per token; part of it is the grammar's own chance:
 

@@ -143,6 +143,25 @@ def agreed_answers(rng: random.Random) -> str:
     return f"{head}\n\n{_sections(rng, _frame(rng), verdicts, rng.randint(5, 8))}"
 
 
+NAMED = (
+    'This is called "{v}".', '"{v}", as one says.', "({v})", "[{v}]", 'Both together: "{v}".', '"{v}"', "<{v}>",
+)  # fmt: skip
+"""{v}: the name of what a claim is to a text."""
+
+
+def named(rng: random.Random) -> str:
+    """Texts and claims in sections; under them what the claim is to the text by name, often after its verdict."""
+    draw, form = rng.random(), rng.choice(NAMED)
+    verdicts = rng.choice(VERDICTS) if draw < 0.25 else VERDICTS[0]
+    named_so = [form.format(v=name) for name in ORDER]
+    if draw < 0.5:
+        gap = rng.choice(("\n", " "))
+        both = [f"{verdict}.{gap}{name}" for verdict, name in zip(verdicts, named_so, strict=True)]
+    else:
+        both = named_so
+    return _sections(rng, _frame(rng), both, rng.randint(2, 6))
+
+
 def _frame(rng: random.Random) -> str:
     """A layout with the slots {t}, {c} and {v} for text, claim and verdict, each below its head."""
     mark, end, gap = rng.choice(("", "", "## ", "* ", "= ")), rng.choice((":", ":", "")), rng.choice(("\n", "\n\n"))
