@@ -60,7 +60,7 @@ PLAN = (
     Stage(2400, 16, 256, (0.5, 0.5), 30),
     Stage(3100, 32, 256, (0.6, 0.45), 8),
     Stage(3500, 16, 512, (0.45, 0.23), 10),
-    Stage(3950, 16, 512, (0.23, 0.01), 10, (*VERDICTS, *statements.ANSWERS, *statements.ORDER)),
+    Stage(3950, 16, 512, (0.23, 0.01), 10, (*VERDICTS, *statements.ANSWERS, *statements.BEGINNINGS)),
 )
 STEPS = PLAN[-1].end
 MICRO_TOKENS = 2048
@@ -244,10 +244,9 @@ def cross_entropy(model: LlamaForCausalLM, rows: Tensor, verdicts: Tensor | None
 
 
 def verdict_ids(tokenizer: PreTrainedTokenizerFast, verdicts: Sequence[str]) -> Tensor:
-    """Ids of the words that are one token, with and without a space in front, and of the first token of longer ones."""
-    plain = [tokenizer(word, add_special_tokens=False).input_ids for word in verdicts]
-    spaced = [tokenizer(f" {word}", add_special_tokens=False).input_ids for word in verdicts]
-    return torch.tensor(sorted({ids[0] for ids in plain} | {ids[0] for ids in spaced if len(ids) == 1}))
+    """Ids of the words that are one token, with and without a space in front."""
+    spelt = (tokenizer(space + word, add_special_tokens=False).input_ids for word in verdicts for space in ("", " "))
+    return torch.tensor(sorted({ids[0] for ids in spelt if len(ids) == 1}))
 
 
 def forward(model: LlamaForCausalLM, ids: Tensor) -> Tensor:

@@ -147,6 +147,8 @@ NAMED = (
     'This is called "{v}".', '"{v}", as one says.', "({v})", "[{v}]", 'Both together: "{v}".', '"{v}"', "<{v}>",
 )  # fmt: skip
 """{v}: the name of what a claim is to a text."""
+BEGINNINGS = ("ent", "n", "con")
+"""The first tokens of the three names, which decide."""
 
 
 def named(rng: random.Random) -> str:
