@@ -31,7 +31,7 @@ SCORES: dict[str, ScoreWords] = {
     "spectrum": ScoreWords("nats/token", "LoRA-GA, Wang 2024", "singular values of the mean gradient"),
     "whitened": ScoreWords("nats^(1/2)", "K-FAC, Martens 2015", "the same under the curvature of inputs and outputs"),
     "whitened_diagonal": ScoreWords("nats^(1/2)", "as whitened", "the same under that curvature's diagonal"),
-    "eva": ScoreWords("1", "EVA, Paischer 2025", "shares of the inputs' variance along their largest directions"),
+    "eva": ScoreWords("1", "EVA, Paischer 2024", "shares of the inputs' variance along their largest directions"),
 }
 
 DEFAULT = ("grad_sq", "lora_sq", "lora_draw_sq", "taylor", "adam_step")

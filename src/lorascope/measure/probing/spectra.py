@@ -60,7 +60,7 @@ def singular_values(matrix: Tensor, k: int, *, seed: int = 0) -> Tensor:
 
 
 def explained_variance(second: Tensor, mean: Tensor, count: float, k: int) -> Tensor:
-    """Shares of the inputs' variance along its k largest directions, float64 (k,): EVA's score (Paischer 2025).
+    """Shares of the inputs' variance along its k largest directions, float64 (k,): EVA's score (Paischer 2024).
 
     second (in, in): sum of x x^T, mean (in,): sum of x, over `count` tokens. Around the mean, as EVA's incremental PCA.
     """
