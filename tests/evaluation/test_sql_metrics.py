@@ -14,7 +14,7 @@ from lorascope.evaluation.metrics import with_metrics
 from lorascope.evaluation.metrics.exact_match import exact_match
 from lorascope.evaluation.metrics.execution import execution, gives
 from lorascope.evaluation.metrics.logical_form import logical_form
-from lorascope.evaluation.metrics.sql import ambiguous, parse, query_of
+from lorascope.evaluation.metrics.sql import ambiguous, is_tricky, parse, query_of
 from lorascope.evaluation.metrics.sql_engine import Engine
 from lorascope.tasks import samsum
 from lorascope.tasks.wikisql import AGG_OPS, TASK, read, sql_text, to_examples
@@ -94,6 +94,29 @@ def test_ambiguous_examples_are_counted_and_named():
     gold = [*GOLD, replace(GOLD[2], id="7", meta={**GOLD[2].meta, **twice}, target="SELECT name FROM table")]
     settings = logical_form(["x"] * 4, gold, TASK)[0].settings
     assert (settings["ambiguous"], settings["ambiguous_ids"]) == (1, ["7"])
+    assert (settings["tricky"], settings["tricky_ids"]) == (1, ["7"])
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "tricky"),
+    [
+        (["name", "age", "city"], "Bob", False),
+        (["name", "age", "city"], "Bob and Ann", True),
+        (["name", "age", "city"], "Sandra", False),  # no word of its own
+        (["name", "age", "city"], "a = b", True),
+        (["moved from", "age", "city"], "Bob", True),
+        (["name", "table", "city"], "Bob", False),  # the query does not use it
+        (["name", "age", " NAME "], "Bob", True),
+        (["name", "age", ""], "Bob", True),
+    ],
+)
+def test_names_and_values_that_look_like_parts_of_a_query_are_told(header, value, tricky):
+    gold = to_examples(
+        [{**rows({"sel": 2, "agg": 0, "conds": [[0, 0, value]]})[0], "table": TABLE | {"header": header}}]
+    )
+    assert is_tricky(gold[0]) == tricky
+    settings = logical_form(["x"], gold, TASK)[0].settings
+    assert settings["tricky_ids"] == ["0"] * tricky
 
 
 def test_a_right_query_that_cannot_be_run_is_named_and_no_answer_equals_it():
@@ -148,6 +171,7 @@ def test_all_unambiguous_right_answers_of_the_lab_come_back_whole(lab):
     assert len(examples) == 26_543
     clear = [example for example in examples if not ambiguous(example)]
     assert len(examples) - len(clear) == 8  # column names that repeat
+    assert sum(map(is_tricky, examples)) == 711  # the other 703 are read back as well
     found = scores([example.target for example in clear], clear)
     assert not any(found.pop("unparsed"))
     assert all(set(values) == {100} for values in found.values())

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from lorascope.evaluation.metrics.base import Tally, mean_tally
-from lorascope.evaluation.metrics.sql import ambiguous, need_tables, parse, query_of
+from lorascope.evaluation.metrics.sql import ambiguous, is_tricky, need_tables, parse, query_of
 from lorascope.tasks.base import Example, Task
 
 GRAMMAR = "SELECT [agg] column FROM table [WHERE column op value {AND ...}]; case, spacing and quotes do not count"
@@ -17,7 +17,8 @@ def logical_form(predictions: Sequence[str], examples: Sequence[Example], task: 
     """Share of right queries, in percent, and share of texts that are no query (`unparsed`, lower is better).
 
     `logical_form` compares conditions as sets, `logical_form_ordered` as lists: the official scorer's two modes (Zhong
-    2017; its default is the former). The settings list, by id, the examples whose right answer is ambiguous as text.
+    2017; its default is the former). The settings list, by id, the examples whose right answer is ambiguous as text,
+    and those whose names or values look like parts of a query.
     """
     need_tables(examples, "logical_form")
     found = [parse(text, example.meta["header"]) for text, example in zip(predictions, examples, strict=True)]
@@ -34,9 +35,10 @@ def logical_form(predictions: Sequence[str], examples: Sequence[Example], task: 
 
 
 def ambiguity_settings(examples: Sequence[Example]) -> dict[str, Any]:
-    """How many right answers are ambiguous as text, and which."""
+    """How many right answers are ambiguous as text, and which; the same of those with keywords inside, or odd names."""
     ids = [example.id for example in examples if ambiguous(example)]
-    return {"ambiguous": len(ids), "ambiguous_ids": ids}
+    tricky = [example.id for example in examples if is_tricky(example)]
+    return {"ambiguous": len(ids), "ambiguous_ids": ids, "tricky": len(tricky), "tricky_ids": tricky}
 
 
 def _percent(hits: Sequence[bool]) -> list[float]:

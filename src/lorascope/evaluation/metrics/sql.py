@@ -14,6 +14,7 @@ tells how many readings these rules chose from; `ambiguous` finds right answers 
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ Condition = tuple[int, int, str | int | float]
 QUOTES = {'"': '"', "'": "'", "`": "`", "[": "]"}
 """Opening to closing, around names; values stand in the first three."""
 OPERATORS = {sign: number for number, sign in enumerate(COND_OPS) if sign in "=<>"}
+KEYWORDS = re.compile(rf"\b(select|from|table|where|and|{'|'.join(filter(None, AGG_OPS))})\b|[=<>]", re.IGNORECASE)
+"""What marks the parts of a query, and may stand inside a name or a value as well."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,20 @@ def ambiguous(example: Example) -> bool:
     """
     found = parse(example.target, example.meta["header"])
     return found is None or found.readings > 1 or not found.query.same(query_of(example.meta["sql"]), ordered=True)
+
+
+def is_tricky(example: Example) -> bool:
+    """Whether a right answer uses a name that repeats or is empty, or a name or value with a keyword or an operator.
+
+    A reader that looks for keywords alone goes wrong there; this one does where the answer is `ambiguous`, too.
+    """
+    header, query = example.meta["header"], query_of(example.meta["sql"])
+    squashed = [_Squashed(name).small for name in header]
+    used = {query.sel, *(column for column, _, _ in query.conds)}
+    texts = [*(header[column] for column in used), *(str(value) for _, _, value in query.conds)]
+    return any(not squashed[column] or squashed.count(squashed[column]) > 1 for column in used) or any(
+        KEYWORDS.search(text) for text in texts
+    )
 
 
 def need_tables(examples: Sequence[Example], metric: str) -> None:
