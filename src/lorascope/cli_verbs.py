@@ -43,9 +43,23 @@ def check(given: Given, console: Console) -> Any:
 
 
 def quickstart(given: Given, console: Console) -> Any:
-    """`lorascope quickstart`"""
+    """`lorascope quickstart`: the embedded model probed on generated data, then trained and evaluated."""
     named = {"experiment_name": "quickstart", **given.settings}
-    return _run_one(resolve(named, preset="quickstart"), given, console)
+    resolved = resolve(named, preset="quickstart")
+    config = resolved.config
+    _announce("run", resolved, console)
+    from lorascope.report.profile_view import profile_lines
+    from lorascope.runs.experiment import run as run_experiment
+    from lorascope.runs.probe import ProbeOptions
+    from lorascope.runs.probing import probe_config
+
+    folder = Path(config.output_dir) / f"{config.experiment_name}_probe"
+    profile = probe_config(config, ProbeOptions(), folder, console=console)
+    console.out("Where the task's gradients are, before anything is trained", *profile_lines(profile), "")
+    console.saved(folder)
+    record = _record(run_experiment(config, console=console))
+    console.next("lorascope probe --model YOUR_MODEL --dataset YOUR.jsonl")
+    return record | {"profile": str(folder)}
 
 
 def env(given: Given, console: Console) -> Any:

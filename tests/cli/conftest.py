@@ -93,7 +93,7 @@ def runs(monkeypatch, tmp_path):
 
     module("lorascope.runs.check", check=check)
 
-    def probe_config(config, options, folder, *, after, overwrite, beside, console):
+    def probe_config(config, options, folder, *, after=0, overwrite=False, beside=(), console):
         stub.seen.append((config, options, folder))
         profile = probe_profile(spread=0.1)
         profile.save(folder)
