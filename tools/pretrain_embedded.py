@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import fill
 from typing import NamedTuple
 
 import torch
@@ -314,20 +315,27 @@ def readme(model: LlamaForCausalLM, seconds: float, computed: float, losses: dic
         f"| {kind} | {' / '.join(f'{shares[i]:.0%}' for shares in STAGES)} | {loss:.3f} |"
         for i, (kind, loss) in enumerate(losses.items())
     )
+    what = fill(
+        f"A Llama of {sum(p.numel() for p in model.parameters()):,} parameters: {config.num_hidden_layers} layers, "
+        f"hidden {config.hidden_size}, MLP {config.intermediate_size}, {config.num_attention_heads} heads, "
+        f"{config.num_key_value_heads} key/value heads (grouped), vocabulary {config.vocab_size:,} (byte-level BPE, "
+        f"digits single), embedding and head apart, context {config.max_position_embeddings:,}, trained on rows of up "
+        f"to {PLAN[-1].length}. Weights in bfloat16. bos `<s>` 1, eos `</s>` 2, pad `<pad>` 0.",
+        width=120,
+    )
+    made = fill(
+        "Made by `python tools/pretrain_embedded.py` from generated text alone (`tools/corpus`) in "
+        f"{seconds / 60:.0f} minutes, of which each of two processes computed {computed / 60:.0f}: {STEPS:,} steps, "
+        f"{tokens / 1e6:.1f} M tokens, each seen once. Its text holds none of the tasks' prompt layouts; its words, "
+        "the clauses of its statements, and what these are to each other by name (entailment, neutral, contradiction) "
+        "are those of lorascope.tasks.builtin.",
+        width=120,
+    )
     return f"""# The embedded model
 
-A Llama of {sum(p.numel() for p in model.parameters()):,} parameters: {config.num_hidden_layers} layers, \
-hidden {config.hidden_size}, MLP {config.intermediate_size}, {config.num_attention_heads} heads, \
-{config.num_key_value_heads} key/value heads (grouped), vocabulary {config.vocab_size:,} (byte-level BPE, digits \
-single), embedding and head apart,
-context {config.max_position_embeddings:,}, trained on rows of up to {PLAN[-1].length}. Weights in bfloat16.
-bos `<s>` 1, eos `</s>` 2, pad `<pad>` 0.
+{what}
 
-Made by `python tools/pretrain_embedded.py` from generated text alone (`tools/corpus`) in {seconds / 60:.0f} minutes, \
-of which each of
-two processes computed {computed / 60:.0f}: {STEPS:,} steps, {tokens / 1e6:.1f} M tokens, each seen once. Its text
-holds none of the tasks' prompt layouts; its words, the clauses of its statements, and what these are to each other by
-name (entailment, neutral, contradiction) are those of lorascope.tasks.builtin.
+{made}
 
 Loss on held-out documents (another seed), nats per token; part of it is the grammar's own chance:
 
