@@ -50,6 +50,7 @@ def probe_options() -> list[Option]:
             "of their names, each is read from its own.",
         ),
         switch("match_lengths", "With --datasets: take rows whose prompts and answers are of like length."),
+        value("trial_steps", "INT", f"Steps of the trial for the scores {' and '.join(menu.OF_TRIAL)} (default: 30)."),
         value("probe_after", "INT", "Train uniform adapters on --target for so many steps first (default: 0)."),
         switch("overwrite", "Replace what the profile's folder holds."),
         *setting_options(
@@ -149,6 +150,7 @@ def _typed(given: Given) -> dict[str, Any]:
         "tau": _number("tau", given.get("tau"), 0.9, float),
         "time_limit": _seconds(given.get("time_limit")),
         "scores": scores,
+        "trial_steps": _number("trial_steps", given.get("trial_steps"), 30, int),
         "probe_after": _number("probe_after", given.get("probe_after"), 0, int),
     }
 
@@ -190,7 +192,7 @@ def _options(typed: dict[str, Any], resolved: Resolved) -> ProbeOptions:
         grad_accum=training.grad_accum,
         tau=typed["tau"],
         time_limit=typed["time_limit"],
-        settings=ProbeSettings(scores=typed["scores"]),
+        settings=ProbeSettings(scores=typed["scores"], trial_steps=typed["trial_steps"]),
     )
 
 
@@ -233,6 +235,9 @@ def _plan(given: Given, every: Sequence[Resolved], typed: dict[str, Any], consol
         "probe": f"at most {typed['batches']} batches of {rows} rows{limit}, "
         f"until halves of them agree on the ranking (tau {typed['tau']:g})",
         "scores": ", ".join(("signal", "noise", *menu.DEFAULT, *typed["scores"])),
+        "trial": f"{typed['trial_steps']} steps of uniform adapters, taken back afterwards"
+        if set(menu.OF_TRIAL) & set(typed["scores"])
+        else "none",
         "before": f"{typed['probe_after']} steps of uniform adapters" if typed["probe_after"] else "nothing is trained",
     }
     console.out(*(f"  {name:<9} {text}" for name, text in lines.items()))

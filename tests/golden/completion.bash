@@ -7,7 +7,7 @@ _lorascope() {
         words="probe ls compare allocate run evaluate report watch quickstart check env"
     else
         case $prev in
-            --scores) words="snip gora fisher plop weight spectrum whitened whitened_diagonal eva" ;;
+            --scores) words="snip gora fisher plop weight spectrum whitened whitened_diagonal eva attribution adalora" ;;
             --datasets) words="e2e_nlg samsum wikisql multi_nli" ;;
             --dtype) words="auto float32 bfloat16 float16" ;;
             --target) words="attention_only attention_qv mlp_only both all" ;;
@@ -27,7 +27,7 @@ _lorascope() {
             [[ $verb == -* ]] && verb=run
             if [[ $cur == -* ]]; then
                 case $verb in
-                    probe) words="--plan --batches --tau --time_limit --scores --datasets --match_lengths --probe_after --overwrite --model --dtype --device_map --attn_implementation --trust_remote_code --no_trust_remote_code --target --r --lora_alpha --batch_size --grad_accum --lr --seed --activation_checkpointing --no_activation_checkpointing --dataset --data_source --data_revision --data_dir --prompt_column --target_column --prompt_template --num_samples --max_length --data_seed --loss_on --experiment_name --output_dir --json --quiet --verbose --color --help" ;;
+                    probe) words="--plan --batches --tau --time_limit --scores --datasets --match_lengths --trial_steps --probe_after --overwrite --model --dtype --device_map --attn_implementation --trust_remote_code --no_trust_remote_code --target --r --lora_alpha --batch_size --grad_accum --lr --seed --activation_checkpointing --no_activation_checkpointing --dataset --data_source --data_revision --data_dir --prompt_column --target_column --prompt_template --num_samples --max_length --data_seed --loss_on --experiment_name --output_dir --json --quiet --verbose --color --help" ;;
                     ls) words="--output_dir --json --color --help" ;;
                     compare) words="--json --color --help" ;;
                     allocate) words="--method --output --model --trust_remote_code --no_trust_remote_code --target --r --lora_alpha --lora_dropout --budget --seed --json --quiet --verbose --color --help" ;;

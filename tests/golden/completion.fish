@@ -15,9 +15,10 @@ complete -c lorascope -n '__fish_seen_subcommand_from probe' -l plan
 complete -c lorascope -n '__fish_seen_subcommand_from probe' -l batches -r
 complete -c lorascope -n '__fish_seen_subcommand_from probe' -l tau -r
 complete -c lorascope -n '__fish_seen_subcommand_from probe' -l time_limit -r
-complete -c lorascope -n '__fish_seen_subcommand_from probe' -l scores -r -f -a 'snip gora fisher plop weight spectrum whitened whitened_diagonal eva'
+complete -c lorascope -n '__fish_seen_subcommand_from probe' -l scores -r -f -a 'snip gora fisher plop weight spectrum whitened whitened_diagonal eva attribution adalora'
 complete -c lorascope -n '__fish_seen_subcommand_from probe' -l datasets -r -f -a 'e2e_nlg samsum wikisql multi_nli'
 complete -c lorascope -n '__fish_seen_subcommand_from probe' -l match_lengths
+complete -c lorascope -n '__fish_seen_subcommand_from probe' -l trial_steps -r
 complete -c lorascope -n '__fish_seen_subcommand_from probe' -l probe_after -r
 complete -c lorascope -n '__fish_seen_subcommand_from probe' -l overwrite
 complete -c lorascope -n '__fish_seen_subcommand_from probe' -l model -r

@@ -21,7 +21,7 @@ _lorascope() {
         return
     fi
     case $words[CURRENT-1] in
-        --scores) compadd -- snip gora fisher plop weight spectrum whitened whitened_diagonal eva; return ;;
+        --scores) compadd -- snip gora fisher plop weight spectrum whitened whitened_diagonal eva attribution adalora; return ;;
         --datasets) compadd -- e2e_nlg samsum wikisql multi_nli; return ;;
         --dtype) compadd -- auto float32 bfloat16 float16; return ;;
         --target) compadd -- attention_only attention_qv mlp_only both all; return ;;
@@ -40,7 +40,7 @@ _lorascope() {
     [[ $verb == -* ]] && verb=run
     if [[ $PREFIX == -* ]]; then
         case $verb in
-            probe) compadd -- --plan --batches --tau --time_limit --scores --datasets --match_lengths --probe_after --overwrite --model --dtype --device_map --attn_implementation --trust_remote_code --no_trust_remote_code --target --r --lora_alpha --batch_size --grad_accum --lr --seed --activation_checkpointing --no_activation_checkpointing --dataset --data_source --data_revision --data_dir --prompt_column --target_column --prompt_template --num_samples --max_length --data_seed --loss_on --experiment_name --output_dir --json --quiet --verbose --color --help ;;
+            probe) compadd -- --plan --batches --tau --time_limit --scores --datasets --match_lengths --trial_steps --probe_after --overwrite --model --dtype --device_map --attn_implementation --trust_remote_code --no_trust_remote_code --target --r --lora_alpha --batch_size --grad_accum --lr --seed --activation_checkpointing --no_activation_checkpointing --dataset --data_source --data_revision --data_dir --prompt_column --target_column --prompt_template --num_samples --max_length --data_seed --loss_on --experiment_name --output_dir --json --quiet --verbose --color --help ;;
             ls) compadd -- --output_dir --json --color --help ;;
             compare) compadd -- --json --color --help ;;
             allocate) compadd -- --method --output --model --trust_remote_code --no_trust_remote_code --target --r --lora_alpha --lora_dropout --budget --seed --json --quiet --verbose --color --help ;;

@@ -182,6 +182,22 @@ def test_scores_on_request_and_embedding_and_head() -> None:
     assert np.isnan(found.table("plop", by="group").set_index("group").loc["embed", "value"])
 
 
+def test_a_trial_training_adds_its_scores_and_says_how_exact_it_is() -> None:
+    model = toy_model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    options = {"batches": 12, "batch_size": 4, "r": 2, "trial_steps": 3, "scores": ("attribution", "adalora")}
+    found = lorascope.probe(model, toy_tokenizer(), examples(), lr=1e-3, console=QUIET, **options)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert found.about["trial"]["held_out_rows"] == 16
+    assert found.about["trial"]["off"] < 0.05
+    table = found.table("attribution", by="group", scale="sum")
+    assert table["value"].sum() == pytest.approx(found.about["trial"]["drop"], rel=0.05)
+    assert np.isfinite(table[["ci_low", "ci_high"]].to_numpy()).all()
+    assert (found.scores["adalora"].value > 0).all()
+    rough = lorascope.probe(model, toy_tokenizer(), examples(), lr=0.5, console=QUIET, **options)
+    assert "off the measured drop" in rough.about["notes"][-1]
+
+
 def test_a_model_with_adapters_is_probed_where_it_is() -> None:
     adapted = get_peft_model(toy_model(), LoraConfig(r=2, target_modules=["q_proj"]))
     bare = probe()

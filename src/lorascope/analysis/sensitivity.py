@@ -42,7 +42,7 @@ SCALES = {
 COMPARED = ("attention", "mlp")
 """The groups that shares and the verdict are about; what is neither is shown and not compared."""
 
-_SIGNED = ("taylor",)
+_SIGNED = ("taylor", "attribution")
 INTENSIVE = ("plop", "stable_rank")
 """Scores that do not add up over parts: of several, their mean."""
 
@@ -206,6 +206,17 @@ class SensitivityProfile:
             low, high = estimate.interval()
             tables.append(self.parts.assign(score=name, value=estimate.value, ci_low=low, ci_high=high))
         return pd.concat(tables, ignore_index=True)
+
+    def __repr__(self) -> str:
+        from lorascope.report.profile_view import profile_lines
+
+        return "\n".join(profile_lines(self))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from lorascope.report.notebook import profile_html
+
+        return profile_html(self)
 
     def save(self, folder: Path | str) -> Path:
         """Write the profile into a folder: profile.parquet, spectra.parquet, profile.json. Returns the folder."""

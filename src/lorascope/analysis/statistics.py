@@ -75,8 +75,18 @@ class Estimate:
         return self.value - half, self.value + half
 
     def combined(self, weights: Floats) -> Estimate:
-        """Weighted sums over units: weights (V, U) make V units of U."""
-        return Estimate(weights @ self.value, weights @ self.without)
+        """Weighted sums over units: weights (V, U) make V units of U. NaN where a unit that counts has no value."""
+        return Estimate(_weighted(weights, self.value[:, None])[:, 0], _weighted(weights, self.without))
+
+
+def _weighted(weights: Floats, values: Floats) -> Floats:
+    """weights (V, U) @ values (U, K), where a value that is NaN takes part only in sums in which it counts."""
+    absent = np.isnan(values)
+    if not absent.any():
+        result: Floats = weights @ values
+        return result
+    sums = weights @ np.where(absent, 0.0, values)
+    return np.where((weights != 0).astype(float) @ absent > 0, np.nan, sums)
 
 
 @cache

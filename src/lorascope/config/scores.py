@@ -31,11 +31,20 @@ SCORES: dict[str, ScoreWords] = {
     "spectrum": ScoreWords("nats/token", "LoRA-GA, Wang 2024", "singular values of the mean gradient"),
     "whitened": ScoreWords("nats^(1/2)", "K-FAC, Martens 2015", "the same under the curvature of inputs and outputs"),
     "whitened_diagonal": ScoreWords("nats^(1/2)", "as whitened", "the same under that curvature's diagonal"),
+    "attribution": ScoreWords(
+        "nats/token", "loss change allocation, Lan 2019", "what a module took off a held-out loss in a trial; signed"
+    ),
+    "adalora": ScoreWords("(nats/token)^2", "AdaLoRA, Zhang 2023", "|w dL/dw| smoothed, times its unrest, in a trial"),
     "eva": ScoreWords("1", "EVA, Paischer 2024", "shares of the inputs' variance along their largest directions"),
 }
 
 DEFAULT = ("grad_sq", "lora_sq", "lora_draw_sq", "taylor", "adam_step")
 """Taken of every batch's gradient, always. Signal and noise come from sums over batches."""
-ON_REQUEST = ("snip", "gora", "fisher", "plop", "weight", "spectrum", "whitened", "whitened_diagonal", "eva")
+ON_REQUEST = (
+    *("snip", "gora", "fisher", "plop", "weight", "spectrum", "whitened", "whitened_diagonal", "eva"),
+    *("attribution", "adalora"),
+)
+OF_TRIAL = ("attribution", "adalora")
+"""Those that need a short training, which is taken back."""
 SPECTRA = ("spectrum", "whitened", "whitened_diagonal", "eva")
 """Those that are a row of numbers for each module."""

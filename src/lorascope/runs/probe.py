@@ -15,18 +15,20 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from lorascope.analysis.sensitivity import SensitivityProfile
+from lorascope.config import scores as menu
 from lorascope.config.experiment import DataConfig, ModelConfig, Target
 from lorascope.errors import ConfigError, DataError, Interrupted, ModelError
 from lorascope.measure.probing.collect import Enough, ProbeSettings, collect
 from lorascope.measure.probing.gradients import Loss
 from lorascope.measure.probing.memory import memory, size_text
 from lorascope.measure.probing.parts import find_weights, probed
+from lorascope.measure.probing.trial import trial
 from lorascope.models.base import context_length, load_base
 from lorascope.models.modules import bare, embeddings_are_tied, find_modules
 from lorascope.report.terminal import Console
 from lorascope.runs.environment import describe
 from lorascope.runs.probe_batches import draw_batches
-from lorascope.runs.profiled import profile_of, tau_of
+from lorascope.runs.profiled import profile_of, tau_of, with_trial
 from lorascope.tasks import find_task
 from lorascope.tasks.base import Example
 from lorascope.tasks.columns import recognise, to_row
@@ -34,6 +36,8 @@ from lorascope.tasks.custom import to_example
 from lorascope.tasks.files import Record
 from lorascope.tasks.split import load_training
 
+TRIAL_OFF = 0.05
+"""A trial's attribution whose sum is further off the measured drop, as a share of it, is warned of."""
 MAX_LENGTH = 512
 """Tokens of a row where no task says otherwise."""
 
@@ -91,6 +95,7 @@ def probe(
     target: Target = "both",
     checkpointing: bool = False,
     directions: int = 64,
+    trial_steps: int = 30,
     seed: int = 0,
     console: Console | None = None,
 ) -> SensitivityProfile:
@@ -113,7 +118,8 @@ def probe(
         batches=batches, batch_size=batch_size, grad_accum=grad_accum, tau=tau, time_limit=time_limit,
         max_length=max_length, loss_on=loss_on, target=target,
         settings=ProbeSettings(
-            r=r, alpha=alpha, lr=lr, scores=tuple(scores), directions=directions, seed=seed, checkpointing=checkpointing
+            r=r, alpha=alpha, lr=lr, scores=tuple(scores), directions=directions, trial_steps=trial_steps, seed=seed,
+            checkpointing=checkpointing,
         ),
     )  # fmt: skip
     about: dict[str, Any] = {}
@@ -208,7 +214,36 @@ def probe_examples(
         "environment": describe(str(weights[0].parameter.device)),
     }
     facts["notes"] = [*facts.get("notes", ()), *drawn.notes]
-    return profile_of(found, facts)
+    profile = profile_of(found, facts)
+    if set(menu.OF_TRIAL) & set(options.settings.scores):
+        profile = _tried(profile, model, weights, drawn.batches, options.settings, console)
+    return profile
+
+
+def _tried(
+    profile: SensitivityProfile, model: Any, weights: Any, batches: Any, settings: ProbeSettings, console: Console
+) -> SensitivityProfile:
+    """The profile with what a trial training says; what it did stands in `about`, a sum that is off in the notes."""
+    targets = [weight.parts[0].module for weight in weights if weight.parts[0].module.group != "other"]
+    with console.progress(settings.trial_steps, "trial") as bar:
+        found = trial(
+            model, weights, targets, batches, steps=settings.trial_steps, r=settings.r, alpha=settings.alpha,
+            lr=settings.lr, seed=settings.seed, blocks=profile.scores["signal"].blocks,
+            checkpointing=settings.checkpointing, progress=bar.update,
+        )  # fmt: skip
+    said = []
+    if found.off > TRIAL_OFF:
+        said.append(
+            f"the trial's attribution sums to {100 * found.off:.0f} % off the measured drop of {found.drop:.3g} nats per "
+            "token: smaller steps (--lr) make it exact"
+        )
+        console.note(f"  note      {said[0]}")
+    about = {
+        **profile.about,
+        "trial": {"steps": found.steps, "held_out_rows": found.rows, "drop": found.drop, "off": found.off},
+        "notes": [*profile.about["notes"], *said],
+    }
+    return with_trial(replace(profile, about=about), found)
 
 
 # ---- when it is enough -----------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from lorascope.analysis.statistics import (
     stability,
 )
 from lorascope.measure.probing.collect import Collected
+from lorascope.measure.probing.trial import Trial
 
 
 def profile_of(found: Collected, about: Mapping[str, Any]) -> SensitivityProfile:
@@ -48,6 +50,19 @@ def profile_of(found: Collected, about: Mapping[str, Any]) -> SensitivityProfile
         about=about,
         spectra=_spectra(found),
     )
+
+
+def with_trial(profile: SensitivityProfile, found: Trial) -> SensitivityProfile:
+    """The profile with the scores of a trial training. No interval where it held out fewer rows than there are blocks."""
+    blocks = profile.scores["signal"].blocks
+    same = found.without.shape[1] == blocks > 2
+    unknown = np.full((len(profile.parts), blocks), math.nan)
+    scores = {
+        **profile.scores,
+        "attribution": Estimate(found.attribution, found.without if same else unknown),
+        "adalora": Estimate(found.importance, unknown),
+    }
+    return replace(profile, scores=scores)
 
 
 def _fixed(name: str, values: Floats, blocks: int) -> Estimate:

@@ -40,13 +40,15 @@ class ProbeSettings:
     seed: int = 0
     """Of LoRA's random matrices and of the sketches' signs."""
     blocks: int = BLOCKS
+    trial_steps: int = 30
+    """Steps of the trial training, for the scores that need one."""
     checkpointing: bool = False
     """Keep no activations: less memory, one more forward pass."""
 
     def __post_init__(self) -> None:
         for name in self.scores:
             pick(dict.fromkeys((*menu.DEFAULT, *menu.ON_REQUEST)), name, "score")
-        for name, least in (("r", 1), ("blocks", 2), ("directions", 1)):
+        for name, least in (("r", 1), ("blocks", 2), ("directions", 1), ("trial_steps", 1)):
             if getattr(self, name) < least:
                 raise ConfigError("config-value", f"{name} must be at least {least}, got {getattr(self, name)}")
 

@@ -100,7 +100,7 @@ def weight_gradients(
         for weight in weights:
             weight.parameter.requires_grad_(True)
             handles.append(weight.parameter.register_post_accumulate_grad_hook(at(weight)))
-        with torch.enable_grad(), _without_activations(model, on=checkpointing):
+        with torch.enable_grad(), without_activations(model, on=checkpointing):
             yield run
     finally:
         for handle in handles:
@@ -113,7 +113,7 @@ def weight_gradients(
 
 
 @contextmanager
-def _without_activations(model: nn.Module, *, on: bool) -> Iterator[None]:
+def without_activations(model: nn.Module, *, on: bool) -> Iterator[None]:
     """Activation checkpointing while the model is in evaluation mode: its layers look at their own training flag."""
     if not on:
         yield

@@ -36,6 +36,8 @@ def memory(
     }
     if set(menu.SPECTRA) & set(settings.watched):
         found["moments"] = 4 * sum(Sums.moment_numbers(weight, settings) for weight in weights)
+    if set(menu.OF_TRIAL) & set(settings.scores):  # adapters, their gradients, Adam's two, four points of the path, ...
+        found["trial"] = 4 * 11 * settings.r * sum(weight.parts[0].module.cost_per_rank for weight in weights)
     if len(batches[0]) > 1:
         found["gradients of a batch"] = sum(w.parameter.numel() * w.parameter.element_size() for w in weights)
     found["one gradient"] = largest.numel() * (largest.element_size() + 4 * copies)
