@@ -22,7 +22,7 @@ ALLOWED = {
     "errors": set(),
     "hub": set(),
     "registry": set(),
-    "config": {"config"},
+    "config": {"config", "report.notebook"},
     "tasks": {"config", "hub", "tasks", "registry"},
     "models": {"config", "hub", "models"},
     "measure": {"config", "models", "measure", "registry", "runs.rundir"},
@@ -37,12 +37,13 @@ ALLOWED = {
         "training.encoding",
         "training.rows",
     },
-    "analysis": {"config", "analysis", "models.target", "runs.rundir"},
+    "analysis": {"config", "analysis", "models.target", "runs.rundir", "report.notebook", "report.profile_view"},
     "report": {"config", "analysis", "report", "runs.rundir"},
 }
 """Room -> our rooms, or single modules of them, that it may import besides errors; runs and cli may import all.
 
-`runs.rundir` knows the names of a run's files and imports nothing of ours but errors.
+`runs.rundir` knows the names of a run's files and imports nothing of ours but errors. `report.notebook` and
+`report.profile_view` show a value that is asked to show itself: imported inside the method, never when loaded.
 """
 
 WITHOUT_TORCH = ("errors", "hub", "config", "tasks", "analysis", "report")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ from lorascope.cli_split import Given
 from lorascope.errors import ConfigError, RunError
 from lorascope.report.terminal import Console
 from lorascope.runs import rundir
+
+DRAWN = 4
+"""Most maps that a page draws side by side, and so most profiles that it compares cell by cell."""
 
 
 def report_options() -> list[Option]:
@@ -84,27 +89,60 @@ def _known(folder: Path) -> None:
         raise RunError("no-run", f"{folder} holds no run ({found})", "lorascope ls runs")
 
 
+def _is_profile(folder: Path) -> bool:
+    return (folder / rundir.PROFILE).is_file()
+
+
 def _page(folders: list[Path], samples: int | None, *, live: str = "") -> str:
-    """The page of some runs, finished or not."""
-    from lorascope.analysis.compare import compare_runs
+    """The page of some runs, finished or not, and profiles."""
+    from lorascope.analysis.sensitivity import SensitivityProfile
     from lorascope.report.page import frames_for, page_of, samples_for
+    from lorascope.report.page_profile import pairs_of, profile_source
     from lorascope.report.page_run import SAMPLES, run_source
+    from lorascope.report.page_source import Source
     from lorascope.runs.unfinished import so_far
 
     for folder in folders:
-        _known(folder)
+        if not _is_profile(folder):
+            _known(folder)
     each = samples_for(len(folders), SAMPLES if samples is None else samples)
     frames = frames_for(len(folders))
-    sources = []
+    sources: list[Source] = []
+    profiles: list[tuple[int, SensitivityProfile]] = []
     for folder in folders:
+        if _is_profile(folder):
+            profile = SensitivityProfile.load(folder)
+            profiles.append((len(sources), profile))
+            sources.append(profile_source(folder, profile))
+            continue
         going = rundir.state(folder) == "unfinished"
         results, table = so_far(folder) if going else (None, None)
         sources.append(run_source(folder, results=results, table=table, samples=each, frames=frames))
     all_done = all(source.about["state"] == "finished" for source in sources)
-    remarks = compare_runs(folders).remarks if len(folders) > 1 and all_done else ()
-    if not all_done and len(folders) > 1:
-        remarks = ("undecided: not all of these runs are finished",)
-    return page_of(sources, remarks=remarks, live=live)
+    pairs = pairs_of(profiles) if len(profiles) <= DRAWN else []
+    return page_of(sources, remarks=_remarks(folders, all_done=all_done), pairs=pairs, live=live)
+
+
+def _remarks(folders: list[Path], *, all_done: bool) -> Sequence[str]:
+    """What must be said over several folders, the verdicts first."""
+    from lorascope.analysis.compare import compare_runs
+    from lorascope.analysis.compare_profiles import compare_profiles
+
+    if len(folders) == 1:
+        return ()
+    if not all_done:
+        return ("undecided: not all of these runs are finished",)
+    profiles = [folder for folder in folders if _is_profile(folder)]
+    if not profiles:
+        return compare_runs(folders).remarks
+    if len(profiles) == len(folders):
+        found = compare_profiles(folders)
+        names = {side.name: f"{side.dataset} ({side.name})" for side in found.sides}
+        pairs = [replace(pair, first=names[pair.first], second=names[pair.second]) for pair in found.contrasts]
+        return (*map(str, pairs), *found.remarks)
+    return (
+        "a probe reads the gradient of the weights before training, a run that of its adapters: only alike compares",
+    )
 
 
 def _version(folder: Path) -> str:
@@ -122,7 +160,7 @@ def _surfaces(folders: list[Path], console: Console) -> None:
     from lorascope.report.surface import draw_surface
 
     for folder in folders:
-        if rundir.state(folder) != "finished":
+        if rundir.state(folder) != "finished":  # a profile has no steps
             raise RunError("no-run", f"{folder} holds no finished run; --surface draws its table", "lorascope ls runs")
         results = rundir.read_json(folder / rundir.RESULTS)
         figure = draw_surface(pd.read_parquet(folder / rundir.GRADIENT_TABLE), title=str(results["run"]))

@@ -33,7 +33,7 @@ def test_a_probe_writes_a_folder_and_says_what_it_found(place, lorascope) -> Non
     folder = place / "profiles" / "model_letters"
     found = sorted(path.name for path in folder.iterdir())
     pictures = ["sensitivity_groups.png", "sensitivity_map.png"]
-    assert found == ["log.txt", "profile.json", "profile.parquet", *pictures, "spectra.parquet"]
+    assert found == ["log.txt", "profile.json", "profile.parquet", "report.html", *pictures, "spectra.parquet"]
     assert "model on letters.jsonl: 5 batches, 20 rows; all batches done" in shown.out
     assert "Saved profiles/model_letters" in shown.out
     assert "memory    about" in shown.err

@@ -12,6 +12,8 @@ from lorascope.config.experiment import DataConfig, ExperimentConfig, ModelConfi
 from lorascope.config.load import to_json
 
 EVIL = '</script><script>window.evil=1</script><img src=x onerror="window.evil=1">'
+WAIT = 60_000
+"""Milliseconds: a busy machine takes its time."""
 PROJECTIONS = "q k v o gate up down"
 
 

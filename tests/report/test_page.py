@@ -17,7 +17,8 @@ from lorascope.errors import RunError
 from lorascope.report.page import frames_for, page_of, page_of_run, samples_for, unpack
 from lorascope.report.page_facts import map_of_run
 from lorascope.report.page_privacy import scrub, scrub_samples
-from lorascope.report.page_run import Source, run_source
+from lorascope.report.page_run import run_source
+from lorascope.report.page_source import Source
 from lorascope.report.page_words import command, verdict_of_run, verdict_of_several
 
 

@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from dataclasses import replace
 
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from paged import make_run
+import yaml
+from paged import WAIT, make_run
 
 from lorascope.analysis.compare import compare_runs
 from lorascope.report.page import page_of, page_of_run
-from lorascope.report.page_run import Source, run_source
+from lorascope.report.page_run import run_source
+from lorascope.report.page_source import Source
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright: the page was not opened")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-if CHROMIUM is None:
-    pytest.skip("no chromium: the page was not opened (apt-get install chromium)", allow_module_level=True)
-
-WAIT = 60_000
-"""Milliseconds: a busy machine takes its time."""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -44,32 +31,6 @@ def file(folder):
     path = folder / "report.html"
     path.write_text(page_of_run(folder), encoding="utf-8")
     return path
-
-
-@pytest.fixture
-def opened(browser):
-    """Open a page: `opened(path, width=..., ...)`. It must stay silent and ask nothing of anybody."""
-    contexts, said, asked = [], [], []
-
-    def open_(path, *, width=1280, height=720, scheme="light", **more):
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, **more)
-        context.set_default_timeout(WAIT)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(path.as_uri())
-        page.wait_for_selector("html[data-ready], #failure:not([hidden])", state="attached")
-        assert page.locator("#failure").is_hidden(), page.locator("#failure").text_content()
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith("file:")] == []
-    assert len(asked) == len(contexts)
 
 
 def cell(page, projection, layer):
@@ -169,15 +130,23 @@ def test_the_copied_adapter_is_the_runs_in_peft(opened, folder, file, tmp_path):
     page = opened(file, permissions=["clipboard-read", "clipboard-write"])
     trained = LoraConfig.from_pretrained(str(folder / "final_model"))
     copied = {}
-    for name in ("PEFT", "JSON"):
-        page.get_by_role("button", name=name).click()
+    for name in ("PEFT", "TRL script", "axolotl", "JSON"):
+        page.get_by_role("button", name=name, exact=True).click()
         page.locator("#copy").click()
-        page.get_by_text("copied").wait_for()
+        page.get_by_text("copied", exact=True).wait_for()
         copied[name] = page.evaluate("navigator.clipboard.readText()")
     made: dict = {}
     exec(copied["PEFT"], made)
+    script: dict = {"__name__": "copied"}
+    exec(copied["TRL script"].replace("import torch\nfrom datasets import load_dataset\n", "")
+         .replace("from trl import SFTConfig, SFTTrainer\n", ""), script)  # fmt: skip
+    assert "assert trained == 4000, trained" in copied["TRL script"]
+    axolotl = yaml.safe_load(copied["axolotl"])
+    assert axolotl["lora_rank_pattern"] == trained.rank_pattern
+    assert (axolotl["lora_r"], axolotl["lora_alpha"], axolotl["base_model"]) == (8, 32, "toy")
+    assert set(axolotl["lora_target_modules"]) == trained.target_modules
     (tmp_path / "adapter_config.json").write_text(copied["JSON"])
-    for config in (made["config"], LoraConfig.from_pretrained(str(tmp_path))):
+    for config in (made["config"], script["lora_config"], LoraConfig.from_pretrained(str(tmp_path))):
         for key in ("r", "lora_alpha", "lora_dropout", "target_modules", "rank_pattern", "alpha_pattern", "task_type"):
             assert getattr(config, key) == getattr(trained, key), key
     assert json.loads(copied["JSON"])["base_model_name_or_path"] == "toy"

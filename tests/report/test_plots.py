@@ -360,3 +360,12 @@ def test_pictures_are_saved_at_150_dots_per_inch():
     draw()["training_loss"].savefig(file, format="png")
     width, height = (int.from_bytes(file.getvalue()[at : at + 4], "big") for at in (16, 20))
     assert (width, height) == (1320, 690)
+
+
+def test_the_same_picture_is_the_same_file_to_the_byte(tmp_path):
+    for name in ("one", "two"):
+        style.save(draw()["training_loss"], tmp_path / name)
+    for kind in ("png", "svg"):
+        one, two = ((tmp_path / f"{name}.{kind}").read_bytes() for name in ("one", "two"))
+        assert one == two
+    assert b"<svg" in one

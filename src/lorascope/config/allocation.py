@@ -49,6 +49,12 @@ class Allocation:
         """The text of allocation.json."""
         return json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from lorascope.report.notebook import allocation_html
+
+        return allocation_html(self)
+
     def same_adapters(self, other: Allocation) -> bool:
         """Whether both put the same adapters on the same modules, whatever they were made for."""
         return self.adapted == other.adapted and dict(self.alphas) == dict(other.alphas)

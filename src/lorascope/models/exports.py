@@ -8,15 +8,12 @@ written at one rank by `models/uniform.py`.
 from __future__ import annotations
 
 import json
-import pprint
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import yaml
-from peft import LoraConfig
-
+from lorascope.config.adapter_texts import adapter_fields, axolotl_text, python_text, trl_text
 from lorascope.config.allocation import Allocation
 from lorascope.config.experiment import LoRAConfig
 from lorascope.errors import RunError
@@ -70,15 +67,17 @@ def write_exports(base: BaseModel, lora: LoRAConfig, allocation: Allocation, fol
     targets = allocated_modules(allocation, modules, model_id=base.model_id, tied=base.tied)
     config = peft_config(base.model, lora, targets, allocation)
     config.base_model_name_or_path = base.model_id
-    fields = plain_fields(config)
+    plain_type = getattr(config.task_type, "value", config.task_type)
+    fields, head = adapter_fields({**vars(config), "task_type": str(plain_type)}), _head(allocation)
     texts = {
         "allocation.json": allocation.to_json(),
-        PYTHON: python_text(fields, allocation),
-        TRL: trl_text(fields, allocation),
+        PYTHON: python_text(fields, head),
+        TRL: trl_text(fields, head, allocation.base_model, allocation.used_params),
     }
     notes = []
-    if all(alpha == int(alpha) for alpha in allocation.alphas.values()):
-        texts[AXOLOTL] = axolotl_text(fields, allocation)
+    axolotl = axolotl_text(fields, head, allocation.base_model)
+    if axolotl is not None:
+        texts[AXOLOTL] = axolotl
     else:
         notes.append(f"no {AXOLOTL}: axolotl takes whole alphas alone; lora_alpha / r as a whole number gives them")
     if base.model_id == embedded.NAME:
@@ -97,65 +96,6 @@ def write_exports(base: BaseModel, lora: LoRAConfig, allocation: Allocation, fol
     except OSError as error:
         raise RunError("not-writable", f"cannot write to {folder}: {error.strerror}", "--output FOLDER") from error
     return Exports(tuple(folder / name for name in ("adapter_config.json", *texts)), tuple(notes))
-
-
-def plain_fields(config: LoraConfig) -> dict[str, Any]:
-    """The arguments of `peft.LoraConfig` that matter, as plain values in a fixed order."""
-    fields = {
-        "task_type": str(getattr(config.task_type, "value", config.task_type)),
-        "r": config.r,
-        "lora_alpha": config.lora_alpha,
-        "lora_dropout": config.lora_dropout,
-        "target_modules": sorted(config.target_modules or ()),
-        "rank_pattern": dict(config.rank_pattern or {}),
-        "alpha_pattern": dict(config.alpha_pattern or {}),
-    }
-    if config.target_parameters:
-        fields["target_parameters"] = sorted(config.target_parameters)
-    if config.fan_in_fan_out:
-        fields["fan_in_fan_out"] = True
-    return fields
-
-
-def python_text(fields: dict[str, Any], allocation: Allocation) -> str:
-    """A Python file that makes the `LoraConfig`."""
-    arguments = "".join(f"    {name}={_literal(value)},\n" for name, value in fields.items())
-    return f"{_head(allocation)}from peft import LoraConfig\n\nlora_config = LoraConfig(\n{arguments})\n"
-
-
-def axolotl_text(fields: dict[str, Any], allocation: Allocation) -> str:
-    """The part of an axolotl configuration that is about the adapter."""
-    values = {
-        "base_model": allocation.base_model,
-        "adapter": "lora",
-        "lora_r": fields["r"],
-        "lora_alpha": fields["lora_alpha"],
-        "lora_dropout": fields["lora_dropout"],
-        "lora_target_modules": fields["target_modules"],
-        "lora_rank_pattern": fields["rank_pattern"],
-        "lora_alpha_pattern": fields["alpha_pattern"],
-    }
-    if "target_parameters" in fields:
-        values["lora_target_parameters"] = fields["target_parameters"]
-    return _head(allocation) + yaml.safe_dump(values, sort_keys=False, width=120)
-
-
-def trl_text(fields: dict[str, Any], allocation: Allocation) -> str:
-    """A script that trains the allocation with TRL, whose command line takes no rank map."""
-    arguments = "".join(f"    {name}={_literal(value)},\n" for name, value in fields.items())
-    return (
-        f"{_head(allocation)}import sys\n\nimport torch\nfrom datasets import load_dataset\n"
-        "from peft import LoraConfig\nfrom trl import SFTConfig, SFTTrainer\n\n"
-        f"lora_config = LoraConfig(\n{arguments})\n\n"
-        'if __name__ == "__main__":\n'
-        '    data = load_dataset("json", data_files=sys.argv[1], split="train")  # rows with prompt and completion\n'
-        f"    trainer = SFTTrainer({allocation.base_model!r}, train_dataset=data, peft_config=lora_config,\n"
-        '                         args=SFTConfig("trained", learning_rate=2e-4, bf16=torch.cuda.is_available()))\n'
-        "    trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)\n"
-        f"    assert trained == {allocation.used_params}, trained\n"
-        "    trainer.train()\n"
-        "    trainer.save_model()\n"
-    )
 
 
 def nearest_plain(modules: Sequence[TargetModule], allocation: Allocation) -> Plain | None:
@@ -198,7 +138,3 @@ def _head(allocation: Allocation) -> str:
         f"# {allocation.method}: {allocation.used_params:,} trained parameters of {allocation.budget_params:,} asked "
         f"for, on {allocation.base_model}. Written by lorascope.\n"
     )
-
-
-def _literal(value: Any) -> str:
-    return pprint.pformat(value, width=108, sort_dicts=False).replace("\n", "\n    ")

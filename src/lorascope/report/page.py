@@ -1,4 +1,4 @@
-"""The report page: one self-contained file for one run or several, from their folders alone.
+"""The report page: one self-contained file for runs and probes, from their folders alone.
 
 The file asks nothing of the network, and its policy (CSP) lets it ask nothing: the one script and the one style are
 allowed by their hashes. The data travel deflated in base64 and are unpacked by the browser; they reach the page through
@@ -20,10 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from lorascope import __version__
+from lorascope.analysis.sensitivity import SensitivityProfile
 from lorascope.report import page_words
 from lorascope.report.page_facts import FRAMES, FRAMES_OF_MANY, MANY, encode
 from lorascope.report.page_privacy import scrub
-from lorascope.report.page_run import SAMPLES, Source, run_source
+from lorascope.report.page_profile import profile_source
+from lorascope.report.page_run import SAMPLES, run_source
+from lorascope.report.page_source import Source
 from lorascope.runs import rundir
 
 SCRIPTS = ("facts.js", "draw.js", "map.js", "difference.js", "explore.js", "sections.js", "page.js")
@@ -43,6 +46,11 @@ def page_of_run(folder: Path, results: Mapping[str, Any] | None = None) -> str:
     return page_of([run_source(folder, results=results)])
 
 
+def page_of_profile(folder: Path, profile: SensitivityProfile) -> str:
+    """The page that lies in a probe's own folder."""
+    return page_of([profile_source(folder, profile)])
+
+
 def frames_for(sources: int) -> int:
     """Frames that each of so many sources gets on one page."""
     return FRAMES if sources <= MANY else FRAMES_OF_MANY
@@ -53,22 +61,34 @@ def samples_for(sources: int, wanted: int = SAMPLES) -> int:
     return max(1, wanted // sources) if wanted else 0
 
 
-def page_of(sources: Sequence[Source], *, remarks: Sequence[str] = (), live: str = "") -> str:
-    """The text of the page. `remarks` are said of several sources; `live` is the version of a page that is served."""
+def page_of(
+    sources: Sequence[Source],
+    *,
+    remarks: Sequence[str] = (),
+    pairs: Sequence[Mapping[str, Any]] = (),
+    live: str = "",
+) -> str:
+    """The text of the page.
+
+    `remarks` are said of several sources, `pairs` are the differences between two of them (`page_profile.pairs_of`);
+    `live` is the version of a page that is served.
+    """
     title, about = _names(sources)
     several = len(sources) > 1
     parts, blob = [], b""
     for source in sources:
         plain, data = encode(source.map)
         for part in plain["parts"].values():
-            part["at"] += len(blob)
+            if "at" in part:
+                part["at"] += len(blob)
         blob += data
         parts.append({**source.about, "map": plain})
     content = {
         "title": title,
         "about": about,
         "verdict": scrub(page_words.verdict_of_several(remarks)) if several else parts[0]["verdict"],
-        "sure": [f"{len(sources)} runs, no test over seeds", *parts[0]["sure"][1:]] if several else parts[0]["sure"],
+        "sure": _sure(sources) if several else parts[0]["sure"],
+        "pairs": list(pairs),
         "frames": frames_for(len(sources)),
         "live": live,
         "sources": parts,
@@ -109,14 +129,27 @@ def unpack(page: str) -> tuple[Any, bytes]:
 
 def _names(sources: Sequence[Source]) -> tuple[str, str]:
     """The heading and the line beside it."""
-    first = sources[0].about
-    models = sorted({source.about["model"] for source in sources})
     if len(sources) == 1:
-        done = "" if first["state"] == "finished" else f", {first['state']}"
-        what = f"{first['dataset']}, {first['target']} r = {first['r']} on {first['model']}"
-        return first["name"], f"{what}; {first['steps']:,} of {first['of']:,} steps, seed {first['seed']}{done}"
+        return sources[0].about["name"], sources[0].about["line"]
+    models = sorted({source.about["model"] for source in sources})
     tasks = sorted({source.about["dataset"] for source in sources})
-    return f"{len(sources)} runs side by side", f"{_list(tasks)} on {_list(models)}"
+    return f"{_count(sources)} side by side", f"{_list(tasks)} on {_list(models)}"
+
+
+def _count(sources: Sequence[Source]) -> str:
+    """2 runs, 1 probe"""
+    runs = sum(source.about["kind"] == "run" for source in sources)
+    counts = (("run", runs), ("probe", len(sources) - runs))
+    return ", ".join(f"{count} {word}{'s' * (count > 1)}" for word, count in counts if count)
+
+
+def _sure(sources: Sequence[Source]) -> list[str]:
+    """How sure, of several: a short sentence, then what explains each kind of source, once."""
+    kinds = {source.about["kind"] for source in sources}
+    runs = "no test over seeds" if "run" in kinds else ""
+    probes = "intervals over batches" if "profile" in kinds else ""
+    explained = [words for source in sources for words in source.about["sure"][1:]]
+    return [f"{_count(sources)}, {' and '.join(filter(None, (runs, probes)))}", *dict.fromkeys(explained)]
 
 
 def _list(names: Sequence[str]) -> str:

@@ -53,8 +53,8 @@ class Part:
 class Score:
     """How a number is made of parts: over any set of cells, the root of sum(weight * part) / sum(per).
 
-    Without `per` the sum is not divided. `interval` and `above_noise` describe single cells over the whole source,
-    where it knows them; a run does not.
+    Without `per` the sum is not divided, without `root` it stays as it is. `interval`, `above_noise` and `bands`
+    describe the whole source, where it knows them; a run does not.
     """
 
     name: str
@@ -68,10 +68,13 @@ class Score:
     """(C,)"""
     per: Mapping[str, Floats] | None = None
     """Name of a part -> (C,)"""
+    root: bool = True
     interval: Floats | None = None
     """(C, 2)"""
     above_noise: NDArray[np.bool_] | None = None
     """(C,)"""
+    bands: Mapping[str, tuple[float, float]] | None = None
+    """Group, or stack, group and projection in one text -> interval of all its cells."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def map_of_run(table: pd.DataFrame, *, frames: int = FRAMES) -> ModelMap:
     Frames are means of squares over the steps of a block at which a cell was measured.
     """
     facts = table[table["score"].isin(["grad_sq", "update_sq", "base_sq"])]
-    cells = _cells(facts)
+    cells = cells_of(facts)
     known = {module: i for i, modules in enumerate(cells["modules"]) for module in modules}
     at = facts["module"].map(known).to_numpy(dtype=np.int64)
     parts, numels = {}, {}
@@ -141,9 +144,12 @@ def _scores(parts: Mapping[str, Part], numels: Mapping[str, Floats], scaling: Fl
     return scores
 
 
-def _cells(facts: pd.DataFrame) -> pd.DataFrame:
-    """The cells in the order of the data flow; layer None outside the layers."""
-    modules = facts[["module", *KEY]].drop_duplicates("module").reset_index(drop=True)
+def cells_of(facts: pd.DataFrame) -> pd.DataFrame:
+    """The cells of a table with `module` and the columns of KEY, in the order of the data flow.
+
+    Layer is None outside the layers. A fused module is in a cell for each of its projections.
+    """
+    modules = facts[["module", *KEY]].drop_duplicates(["module", "projection"]).reset_index(drop=True)
     for column in ("module", "stack", "group", "projection"):
         modules[column] = modules[column].astype(str)
     for column, known in ORDER.items():
@@ -188,11 +194,19 @@ def _once(rows: pd.DataFrame, at: Ints, count: int, column: str) -> Floats:
 def encode(found: ModelMap) -> tuple[dict[str, Any], bytes]:
     """The map as plain data and bytes. A part is two planes of C x F bytes, the high bytes of its codes first.
 
+    A part of one frame travels as plain numbers instead: it may be negative.
     code = 2 + 65532 * log(value / low) / log(high / low), rounded: the root of a value is kept to 2e-4 over 20 decades.
     """
     parts: dict[str, Any] = {}
     blob = b""
     for name, part in found.parts.items():
+        if part.values.shape[1] == 1 and not np.isinf(part.values).any():
+            parts[name] = {
+                "values": _short(part.values[:, 0]),
+                "first": part.first.tolist(),
+                "last": part.last.tolist(),
+            }
+            continue
         positive = part.values[np.isfinite(part.values) & (part.values > 0)]
         low, high = (float(positive.min()), float(positive.max())) if len(positive) else (1.0, 1.0)
         span = np.log(high / low) or 1.0
@@ -215,7 +229,7 @@ def encode(found: ModelMap) -> tuple[dict[str, Any], bytes]:
 
 def _plain(score: Score) -> dict[str, Any]:
     out: dict[str, Any] = {
-        "name": score.name, "label": score.label, "unit": score.unit, "hint": score.hint,
+        "name": score.name, "label": score.label, "unit": score.unit, "hint": score.hint, "root": score.root,
         "matrices": [{"label": label, "parts": list(parts)} for label, parts in score.matrices.items()],
     }  # fmt: skip
     if score.weight is not None:
@@ -226,6 +240,8 @@ def _plain(score: Score) -> dict[str, Any]:
         out["interval"] = [_short(pair) for pair in score.interval]
     if score.above_noise is not None:
         out["above"] = score.above_noise.tolist()
+    if score.bands is not None:
+        out["bands"] = {name: _short(np.array(ends)) for name, ends in score.bands.items()}
     return out
 
 

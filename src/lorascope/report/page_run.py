@@ -6,7 +6,6 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +13,15 @@ import pandas as pd
 
 from lorascope.errors import RunError
 from lorascope.report import page_words
-from lorascope.report.page_facts import FRAMES, ModelMap, curve, map_of_run
+from lorascope.report.page_facts import FRAMES, curve, map_of_run
 from lorascope.report.page_privacy import scrub, scrub_samples
+from lorascope.report.page_source import Source
 from lorascope.runs import rundir
 
 SAMPLES = 200
 """Most samples of a page."""
 TEXT = 4000
 """Most characters of a sample's text; a longer one is cut, and says so."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """One run, profile or study on a page: what is said about it, and its map."""
-
-    about: dict[str, Any]
-    """Plain data, free of private text; its keys are what `run_source` writes."""
-    map: ModelMap
 
 
 def run_source(
@@ -63,16 +54,12 @@ def run_source(
         "name": str(found["run"]),
         "dataset": str(found["dataset"]),
         "model": str(found["model"]),
-        "target": str(found["target"]),
-        "r": found["r"],
-        "alpha": found["lora_alpha"],
-        "seed": found["seed"],
-        "steps": found["steps"],
-        "of": config["training"]["max_steps"],
+        "line": page_words.line_of_run(found, config, state),
+        "row": page_words.row_of_run(found),
         "verdict": page_words.verdict_of_run(found, config, _group_means(table), evaluation, base),
         "sure": page_words.how_sure(found, evaluation),
         "notes": page_words.notes(found, table, log),
-        "exports": page_words.exports(adapter, config),
+        "exports": page_words.exports(adapter, found, config),
         "budget": page_words.budget(found, config),
         "losses": {
             "training": curve(found["training_loss"], frames=frames),

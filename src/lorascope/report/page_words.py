@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from lorascope.config.adapter_texts import adapter_fields, axolotl_text, trl_text
 from lorascope.config.settings import settings
 from lorascope.report.run_summary import GROUP_WORDS
 from lorascope.report.terminal import short
@@ -20,6 +21,26 @@ ABOUT_PEFT = {
 """Keys of adapter_config.json that say where it came from, not what it is."""
 NEUTRAL = {"bias": "none", "init_lora_weights": True, "qalora_group_size": 16, "megatron_core": "megatron.core"}
 """Values that PEFT takes anyway."""
+
+
+def line_of_run(results: Mapping[str, Any], config: Mapping[str, Any], state: str) -> str:
+    """What stands beside the name of a run."""
+    what = f"{results['dataset']}, {results['target']} r = {results['r']} on {results['model']}"
+    done = f"{results['steps']:,} of {config['training']['max_steps']:,} steps, seed {results['seed']}"
+    return f"{what}; {done}{'' if state == 'finished' else f', {state}'}"
+
+
+def row_of_run(results: Mapping[str, Any]) -> dict[str, str | float | None]:
+    """Heading -> cell, where several stand in a table."""
+    losses = [loss for _, loss in results["validation_loss"] if loss is not None]
+    return {
+        "task": str(results["dataset"]),
+        "target": str(results["target"]),
+        "r": str(results["r"]),
+        "seed": str(results["seed"]),
+        "steps": results["steps"],
+        "best validation loss": min(losses, default=None),
+    }
 
 
 def verdict_of_run(
@@ -67,7 +88,7 @@ def _score(evaluation: Mapping[str, Any] | None, base: Mapping[str, Any] | None)
 
 def verdict_of_several(remarks: Sequence[str]) -> list[str]:
     """Sentences over several runs: what `analysis.compare` remarks, or that they are one arm."""
-    said = [f"{remark[0].upper()}{remark[1:]}." for remark in remarks]
+    said = [f"{remark[0].upper()}{remark[1:].rstrip('.')}." for remark in remarks]
     return said or ["Undecided: these runs differ in their seed at most; nothing is compared."]
 
 
@@ -123,17 +144,30 @@ def budget(results: Mapping[str, Any], config: Mapping[str, Any]) -> list[list[s
     return rows
 
 
-def exports(adapter: Mapping[str, Any] | None, config: Mapping[str, Any]) -> list[dict[str, str]]:
-    """What can be copied: PEFT code and JSON of the adapter as it was trained, and the command of the run."""
+def exports(
+    adapter: Mapping[str, Any] | None, results: Mapping[str, Any], config: Mapping[str, Any]
+) -> list[dict[str, str]]:
+    """What can be copied: the adapter as it was trained, as four programs take it, and the command of the run."""
     out = []
     if adapter is not None:
         plain = dict(adapter) | {"inference_mode": False}
-        name = adapter.get("base_model_name_or_path")
-        plain["base_model_name_or_path"] = PurePath(name).name if isinstance(name, str) and _is_path(name) else name
+        name = str(adapter.get("base_model_name_or_path"))
+        plain["base_model_name_or_path"] = name = PurePath(name).name if _is_path(name) else name
+        trained = results["parameters"]["trained"]
+        head = _comment(f"{results['run']}: {trained:,} trained parameters, on {name}. Written by lorascope.")
+        fields = adapter_fields(adapter)
         out.append({"label": "PEFT", "text": _peft(adapter)})
+        out.append({"label": "TRL script", "text": trl_text(fields, head, name, trained)})
+        axolotl = axolotl_text(fields, head, name)
+        out += [{"label": "axolotl", "text": axolotl}] if axolotl else []
         out.append({"label": "JSON", "text": json.dumps(plain, indent=2)})
     out.append({"label": "command", "text": command(config)})
     return out
+
+
+def _comment(words: str) -> str:
+    """One line, whatever a name in it holds."""
+    return f"# {' '.join(words.split())}\n"
 
 
 def _is_path(name: str) -> bool:
@@ -178,25 +212,44 @@ def facts(results: Mapping[str, Any], environment: Mapping[str, Any]) -> list[li
     """Rows of the table of provenance: versions, device, seconds, memory, hashes."""
     rows = [["lorascope", str(results.get("lorascope") or environment.get("packages", {}).get("lorascope", ""))]]
     rows += [["configuration", str(results["config_hash"])]] if "config_hash" in results else []
-    rows.append(["model", f"{results['model']}" + _revision(results.get("model_revision"))])
+    rows.append(model_row(results["model"], results.get("model_revision")))
     for which, data in (results.get("data") or {}).items():
-        if not data:
-            continue
-        source = f"{data.get('source')}{_revision(data.get('revision'))}"
-        rows.append([f"data, {which}", f"{source}, {data.get('split')}: {data.get('rows'):,} rows"])
-        rows.append([f"SHA-256, {which}", str(data.get("drawn_sha256") or data.get("sha256"))])
+        rows += data_rows(which, data)
     seconds = results.get("seconds") or {}
     if seconds:
         rows.append(["seconds", ", ".join(f"{name} {value:,.0f}" for name, value in seconds.items())])
     if results.get("peak_memory_bytes"):
         rows.append(["peak memory", f"{results['peak_memory_bytes'] / 2**30:.2f} GiB"])
-    if environment:
-        device = ", ".join([str(environment.get("device")), *environment.get("gpus", ())])
-        rows.append(["device", f"{device}; {environment.get('cpus')} CPUs, {environment.get('processes')} process(es)"])
-        rows.append(["Python", f"{environment.get('python')}, {environment.get('platform')}"])
-        rows.append(["source revision", str(environment.get("git") or "installed package")])
-        rows += [[name, str(version)] for name, version in environment.get("packages", {}).items() if version]
-    return rows
+    return rows + environment_rows(environment)
+
+
+def model_row(model: object, revision: object) -> list[str]:
+    """The model and its commit."""
+    return ["model", f"{model}{_revision(revision)}"]
+
+
+def data_rows(which: str, data: Mapping[str, Any] | None) -> list[list[str]]:
+    """Where rows came from, and their hash."""
+    if not data:
+        return []
+    source = f"{data.get('source')}{_revision(data.get('revision'))}"
+    return [
+        [f"data, {which}", f"{source}, {data.get('split')}: {data.get('rows'):,} rows"],
+        [f"SHA-256, {which}", str(data.get("drawn_sha256") or data.get("sha256"))],
+    ]
+
+
+def environment_rows(environment: Mapping[str, Any]) -> list[list[str]]:
+    """Device, Python, versions of packages."""
+    if not environment:
+        return []
+    device = ", ".join([str(environment.get("device")), *environment.get("gpus", ())])
+    return [
+        ["device", f"{device}; {environment.get('cpus')} CPUs, {environment.get('processes')} process(es)"],
+        ["Python", f"{environment.get('python')}, {environment.get('platform')}"],
+        ["source revision", str(environment.get("git") or "installed package")],
+        *([name, str(version)] for name, version in environment.get("packages", {}).items() if version),
+    ]
 
 
 def _revision(revision: object) -> str:

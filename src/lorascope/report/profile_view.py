@@ -52,11 +52,7 @@ def _stack_lines(rows: Sequence[Row], title: str) -> list[str]:
     kinds = kinds_of(rows)
     left = max(len(title), *map(len, kinds))
     wide = max(len(str(layer)) for layer in layers)
-    seen = [math.log(row["value"]) for row in rows if row["above"] and row["value"] > 0]
-    low, high = np.quantile(seen, [0.02, 0.98]) if seen else (0.0, 1.0)
-    cells: dict[tuple[str, int], str] = {}
-    for row in rows:
-        cells[row["projection"], int(row["layer"])] = _mark(row, float(low), float(high))
+    cells = digits(rows)
     lines = []
     fit = max(1, (_COLUMNS - left - 4) // (wide + 1))
     for start in range(0, len(layers), fit):
@@ -66,6 +62,16 @@ def _stack_lines(rows: Sequence[Row], title: str) -> list[str]:
             marks = (f"{cells.get((kind, layer), ''):>{wide}}" for layer in some)
             lines.append(f"  {kind:<{left}}  {' '.join(marks)}".rstrip())
     return lines
+
+
+def digits(rows: Sequence[Row]) -> dict[tuple[str, int], str]:
+    """(kind, layer) -> 0-9 on a log scale, or "." where a part is not above noise.
+
+    The scale ends at the 2nd and 98th percentile of what is.
+    """
+    seen = [math.log(row["value"]) for row in rows if row["above"] and row["value"] > 0]
+    low, high = np.quantile(seen, [0.02, 0.98]) if seen else (0.0, 1.0)
+    return {(row["projection"], int(row["layer"])): _mark(row, float(low), float(high)) for row in rows}
 
 
 def _mark(row: Row, low: float, high: float) -> str:

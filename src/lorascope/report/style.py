@@ -10,6 +10,7 @@ import math
 import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:  # drawing is rare; nobody who only reads numbers pays for Matplotlib
@@ -111,6 +112,15 @@ def add_notes(figure: Figure, notes: Iterable[str]) -> None:
     figure.text(0.14 / width, 0.09 / height, "\n".join(lines), va="bottom", ha="left", fontsize=8, color=SOFT)
     top, bottom = 1 - 0.66 / height, (0.12 + 0.16 * len(lines)) / height
     figure.set_layout_engine("constrained", rect=(0.006, bottom, 0.988, top - bottom))
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture as `path`.png and `path`.svg; the same picture makes the same bytes."""
+    import matplotlib
+
+    figure.savefig(path.with_name(f"{path.name}.png"))
+    with matplotlib.rc_context({"svg.hashsalt": "lorascope"}):  # else every name inside is drawn anew
+        figure.savefig(path.with_name(f"{path.name}.svg"), metadata={"Date": None})
 
 
 def number(value: float, _: object = None) -> str:

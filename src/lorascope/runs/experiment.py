@@ -21,6 +21,7 @@ from lorascope.evaluation.metrics import as_asked
 from lorascope.evaluation.result import Evaluation
 from lorascope.models.adapters import AdaptedModel, wrap
 from lorascope.models.base import default_device, load_base
+from lorascope.report import style
 from lorascope.report.example import show_example
 from lorascope.report.page import page_of_run
 from lorascope.report.plots import draw_run
@@ -276,8 +277,7 @@ def _draw(folder: Path, config: ExperimentConfig, trainer: ExperimentTrainer, re
     )
     with rundir.writing(folder):
         for name, figure in figures.items():
-            figure.savefig(folder / f"{name}.png")
-            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+            style.save(figure, folder / name)
 
 
 def _evaluate(

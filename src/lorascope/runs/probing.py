@@ -19,6 +19,7 @@ from lorascope.measure.probing.collect import ProbeSettings
 from lorascope.models.adapters import select, wrap
 from lorascope.models.base import BaseModel, default_device, load_base
 from lorascope.models.modules import find_modules
+from lorascope.report.page import page_of_profile
 from lorascope.report.profile_plots import draw_profile
 from lorascope.report.terminal import Console
 from lorascope.runs import rundir
@@ -98,6 +99,7 @@ def _write(profile: SensitivityProfile, folder: Path, title: str, caught: Captur
         caught.write_to(folder / rundir.LOG)
         for name, figure in draw_profile(profile, title=title).items():
             figure.savefig(folder / f"{name}.png")
+        rundir.write_text(folder / rundir.REPORT, page_of_profile(folder, profile))
     profile.save(folder)
 
 

@@ -10,7 +10,8 @@ function controls() {
       .replaceChildren(make("p", {}, "Nothing was measured."));
     return;
   }
-  const scores = sources[0].map.scores;
+  const scores = [...new Map(sources.flatMap((s) => s.map.scores).map((one) => [one.name, one])).values()];
+  const having = (name) => sources.find((source) => scoreOf(source, name));
   const pick = (words, id, options, now, act) =>
     make(
       "label",
@@ -22,14 +23,15 @@ function controls() {
         ...options.map(([name, shown]) => make("option", { value: name, selected: name === now }, shown)),
       ),
     );
-  const matrices = () => scoreOf(sources[0], state.score).matrices.map(({ label: words }) => [words, words]);
+  const known = having(state.score);
+  const matrices = () => scoreOf(known, state.score).matrices.map(({ label: words }) => [words, words]);
   const score = pick(
     "score",
     "score",
     scores.map((one) => [one.name, one.label + (one.hint.startsWith("depends") ? ` (${one.hint})` : "")]),
     state.score,
     (name) => {
-      const labels = scoreOf(sources[0], name).matrices.map((one) => one.label);
+      const labels = scoreOf(having(name), name).matrices.map((one) => one.label);
       choose({ score: name, matrix: labels.includes(state.matrix) ? state.matrix : labels[0] });
       controls();
       byId("score").focus();
@@ -46,7 +48,13 @@ function controls() {
     state.scale,
     (name) => choose({ scale: name }),
   );
-  const frames = framesOf(sources[0], scoreOf(sources[0], state.score), state.matrix);
+  if (!moves(known)) {
+    if (state.step !== null) choose({ step: null });
+    controls.sync = () => {};
+    byId("controls").replaceChildren(score, ...(matrices().length > 1 ? [matrix] : []));
+    return;
+  }
+  const frames = framesOf(known, scoreOf(known, state.score), state.matrix);
   const said = make("output", { id: "step" });
   const whole = make(
     "button",
@@ -134,6 +142,7 @@ function grids(change) {
     const held = document.activeElement?.dataset?.key;
     drawn.maps = sources.map((source) => drawMap(source, shape, width, narrow(), drawn.ends, false));
     const difference = make("div", { id: "difference" });
+    const both = width * columns + (columns > 1 ? 24 : 0);
     box.replaceChildren(
       ...drawn.maps.map(({ svg }, i) =>
         make("div", { class: "scroll free" }, several() ? make("h3", {}, called(sources[i])) : "", svg),
@@ -141,9 +150,7 @@ function grids(change) {
       ...(sources.length === 2 ? [difference] : []),
     );
     drawn.difference =
-      sources.length === 2
-        ? () => difference.replaceChildren(drawDifference(sources[0], sources[1], shape, width))
-        : () => {};
+      sources.length === 2 ? () => difference.replaceChildren(differenceOf(sources, shape, both)) : () => {};
     if (held) box.querySelector(`[data-key="${CSS.escape(held)}"]`)?.focus();
   }
   drawn.maps.forEach(({ paint }) => paint(state.step));
@@ -157,9 +164,14 @@ function grids(change) {
         "folder's gradient_analysis.parquet has all steps)."
       : "";
   const hatched = score.above ? " Hatched: not above noise." : "";
+  const without = chosen().filter((source) => !scoreOf(source, state.score));
+  const missing = without.length ? ` ${without.map((source) => source.letter).join(", ")}: no such score.` : "";
   byId("says").textContent =
-    "Whole run: root of the mean square over the measured frames. Whiskers: 10th to 90th percentile over frames " +
-    `(spread over steps, no interval). A dot: no adapter; grey: not trained or 0.${hatched}${steps}`;
+    (sources[0].kind === "profile"
+      ? "Mean over batches; whiskers: 95 % intervals over batches. A dot: no such module; grey: 0 or below."
+      : "Whole run: root of the mean square over the measured frames. Whiskers: 10th to 90th percentile over frames " +
+        "(spread over steps, no interval). A dot: no adapter; grey: not trained or 0.") +
+    `${hatched}${steps}${missing}`;
   if ("score" in change || "shown" in change || "step" in change || !byId("maptable").children.length)
     byId("maptable").replaceChildren(mapTable(sources));
 }
@@ -207,6 +219,11 @@ function legend() {
       draw("line", { x1: sx(t), x2: sx(t), y1: 14, y2: 18, class: "axis" }),
       text(sx(t), 31, label(t), { "text-anchor": "middle", class: "soft" }),
     );
+  const over = score.above
+    ? "of what is above noise"
+    : first.kind === "profile"
+      ? "of the cells"
+      : `over ${state.scale === "run" ? "all steps" : "this step"}`;
   byId("legend").replaceChildren(
     make(
       "div",
@@ -216,7 +233,7 @@ function legend() {
         "span",
         {},
         `${score.label}${score.unit ? ` (${score.unit})` : ""}${score.hint ? `; ${score.hint}` : ""}. ` +
-          `Colours end at the 2nd and 98th percentile over ${state.scale === "run" ? "all steps" : "this step"}.`,
+          `Colours end at the 2nd and 98th percentile ${over}.`,
       ),
     ),
   );
@@ -232,7 +249,7 @@ function panel() {
       make(
         "p",
         { class: "small" },
-        "Point at a cell, or reach it by Tab and the arrow keys. A click or Enter pins its curve; Escape frees it.",
+        "Point at a cell, or reach it by Tab and the arrow keys. A click or Enter pins it; Escape frees it.",
       ),
     );
     return;
@@ -248,7 +265,12 @@ function panel() {
   );
   box.replaceChildren(...words, about);
   if (state.pin !== shownKey) return;
-  const lines = sources.map((source, i) => {
+  const free = make("button", { type: "button", onclick: () => choose({ pin: null }) }, "free");
+  if (!sources.some(moves)) {
+    box.append(...sources.map((source) => everyScore(source, source.byKey.get(shownKey))), free);
+    return;
+  }
+  const lines = sources.filter(moves).map((source, i) => {
     const score = scoreOf(source, state.score);
     const frames = framesOf(source, score, state.matrix);
     return {
@@ -274,7 +296,21 @@ function panel() {
   box.append(
     figure,
     ...(several() ? [key(lines)] : []),
-    make("button", { type: "button", onclick: () => choose({ pin: null }) }, "free"),
+    free,
+  );
+}
+
+/** Of a cell without steps: all that was measured of it. */
+function everyScore(source, cell) {
+  const rows = source.map.scores.map((score) => {
+    const [low, high] = score.interval ? score.interval[cell.at] : [null, null];
+    return [score.label, value(source, score, score.matrices[0].label, [cell], null), low, high];
+  });
+  return make(
+    "div",
+    { class: "scroll free everyscore", tabindex: "0", role: "region", "aria-label": `scores of ${called(source)}` },
+    ...(several() ? [make("h3", {}, called(source))] : []),
+    table(["", "value", "low", "high"], rows),
   );
 }
 

@@ -28,6 +28,10 @@ function prepare(source, blob) {
 /** (C x F) values of a part, and each cell's mean over frames. NaN: not measured; Infinity: not finite. */
 function decode(map, name, blob) {
   const part = map.parts[name];
+  if (part.values) {
+    const plain = Float64Array.from(part.values, (number) => number ?? NaN);
+    return { values: plain, means: plain, frames: 1, first: part.first, last: part.last };
+  }
   const frames = part.first.length;
   const count = map.cells.length * frames;
   const values = new Float64Array(count);
@@ -61,7 +65,7 @@ function partsOf(score, matrix) {
   return (score.matrices.find((choice) => choice.label === matrix) ?? score.matrices[0]).parts;
 }
 
-/** The score over some cells at a frame, or over all frames (null): root of sum(weight * part) / sum(per). */
+/** The score over some cells at a frame, or over all frames (null): sum(weight * part) / sum(per), mostly its root. */
 function value(source, score, matrix, cells, frame) {
   let sum = 0;
   let per = score.per ? 0 : 1;
@@ -77,7 +81,8 @@ function value(source, score, matrix, cells, frame) {
       if (score.per) per += score.per[name][cell.at];
     }
   }
-  return there ? Math.sqrt(sum / per) : NaN;
+  if (!there) return NaN;
+  return score.root ? Math.sqrt(sum / per) : sum / per;
 }
 
 /** The frames of a score: first and last steps. */
@@ -91,6 +96,19 @@ function series(source, score, matrix, cells) {
   return Array.from({ length: framesOf(source, score, matrix).count }, (_, f) =>
     value(source, score, matrix, cells, f),
   );
+}
+
+/** Whether a source has numbers over steps. */
+const moves = (source) => {
+  const score = scoreOf(source, state.score);
+  return Boolean(score) && framesOf(source, score, state.matrix).count > 1;
+};
+
+/** Ends of a whisker: the source's own interval of these cells, else 10th and 90th percentile over frames. */
+function spread(source, score, matrix, key, cells) {
+  if (score.bands) return score.bands[key].map((end) => end ?? NaN);
+  const over = series(source, score, matrix, cells).filter(Number.isFinite);
+  return [quantile(over, 0.1), quantile(over, 0.9)];
 }
 
 /** The frame that holds a step, or the nearest one. */
@@ -109,7 +127,8 @@ function quantile(numbers, share) {
   return sorted[low] + (place - low) * ((sorted[low + 1] ?? sorted[low]) - sorted[low]);
 }
 
-/** Ends of the colour scale: 2nd and 98th percentile of the positive values of cells at frames, never equal. */
+/** Ends of the colour scale: 2nd and 98th percentile of the positive values of cells at frames, never equal.
+ *  Of a score that knows its noise, only cells above it count. */
 function limits(sources, name, matrix, frame) {
   const found = [];
   for (const source of sources) {
@@ -117,7 +136,7 @@ function limits(sources, name, matrix, frame) {
     if (!score) continue;
     const count = framesOf(source, score, matrix).count;
     const stride = Math.max(1, Math.ceil((source.map.cells.length * count * sources.length) / 150000));
-    for (const cell of source.map.cells) {
+    for (const cell of source.map.cells.filter((one) => !score.above || score.above[one.at])) {
       if (frame !== null) found.push(value(source, score, matrix, [cell], Math.min(frame, count - 1)));
       else for (let f = cell.at % stride; f < count; f += stride) found.push(value(source, score, matrix, [cell], f));
     }

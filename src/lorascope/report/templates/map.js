@@ -292,14 +292,10 @@ function drawMap(source, plan_, width, tall, ends, fixed) {
   }
 
   function paintTotals(score, frame) {
-    const rowsOf = totals.map(({ cells }) => {
+    const rowsOf = totals.map(({ row, cells }) => {
       if (!cells.length) return null;
-      const over = series(source, score, state.matrix, cells).filter(Number.isFinite);
-      return {
-        now: value(source, score, state.matrix, cells, frame),
-        low: quantile(over, 0.1),
-        high: quantile(over, 0.9),
-      };
+      const [low, high] = spread(source, score, state.matrix, row.row, cells);
+      return { now: value(source, score, state.matrix, cells, frame), low, high };
     });
     const axis = domain(
       rowsOf

@@ -163,28 +163,19 @@ function sourcesTable() {
       },
     }),
   );
-  const best = (source) =>
-    source.losses.validation
-      .map(([, loss]) => loss)
-      .filter((loss) => loss !== null)
-      .reduce((a, b) => Math.min(a, b), Infinity);
+  const headings = [...new Set(page.sources.flatMap((source) => Object.keys(source.row)))];
   section(
     "sources",
     make(
       "div",
       { class: "scroll", tabindex: "0", role: "region", "aria-label": "runs" },
       table(
-        ["shown", "", "run", "task", "target", "r", "seed", "steps", "best validation loss"],
+        ["shown", "", "name", ...headings],
         page.sources.map((source, i) => [
           boxes[i],
           source.letter,
           source.name,
-          source.dataset,
-          source.target,
-          `${source.r}`,
-          `${source.seed}`,
-          source.steps,
-          Number.isFinite(best(source)) ? best(source) : null,
+          ...headings.map((heading) => source.row[heading] ?? null),
         ]),
       ),
     ),
@@ -208,11 +199,11 @@ function printed() {
   byId("print").replaceChildren(
     ...sources.flatMap((source) => {
       const frames = framesOf(source, scoreOf(source, state.score), state.matrix);
-      return [0, 0.25, 0.5, 1].map((share) => {
+      return (frames.count > 1 ? [0, 0.25, 0.5, 1] : [0]).map((share) => {
         const step = frames.first[Math.round(share * (frames.count - 1))];
         const one = drawMap(source, plan(sources), 640, false, drawn.ends, true);
-        one.paint(step);
-        return make("div", {}, make("h3", {}, `${called(source)}, step ${step}`), one.svg);
+        one.paint(frames.count > 1 ? step : null);
+        return make("div", {}, make("h3", {}, called(source) + (frames.count > 1 ? `, step ${step}` : "")), one.svg);
       });
     }),
   );

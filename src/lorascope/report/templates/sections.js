@@ -11,33 +11,77 @@ function groups() {
       groupsOf(source).map((group) => {
         const score = scoreOf(source, state.score);
         const cells = source.map.cells.filter((cell) => cell.group === group);
-        const over = series(source, score, state.matrix, cells).filter(Number.isFinite);
+        const [low, high] = spread(source, score, state.matrix, group, cells);
         return {
           name: `${several() ? `${source.letter} ` : ""}${GROUPS[group]}`,
           value: value(source, score, state.matrix, cells, null),
-          low: quantile(over, 0.1),
-          high: quantile(over, 0.9),
+          low,
+          high,
           color: `var(--${group})`,
           mark: MARKS[group],
         };
       }),
     );
   if (!rows.length) return;
+  const shown = chosen().filter((source) => scoreOf(source, state.score));
+  const probed = shown.every((source) => source.kind === "profile");
+  const words = {
+    run:
+      "Whole run; whiskers: 10th to 90th percentile over frames. That is spread over steps of one seed, no " +
+      "interval of the mean: it decides nothing.",
+    profile: "Mean over batches; whiskers: 95 % intervals, over batches.",
+  };
   section(
     "groups",
-    dotChart({ title: "groups", unit: unitOf(chosen()[0]), rows, width: narrow() ? 366 : 620 }),
-    make(
-      "p",
-      { class: "small" },
-      "Whole run; whiskers: 10th to 90th percentile over frames. That is spread over steps of one seed, no " +
-        "interval of the mean: it decides nothing.",
+    ...shares(),
+    probed ? make("h3", {}, unitOf(shown[0])) : "",
+    dotChart({ title: "groups", unit: unitOf(shown[0]), rows, width: narrow() ? 366 : 620 }),
+    make("p", { class: "small" }, [...new Set(shown.map((source) => words[source.kind]))].join(" ")),
+    asTable(["group", probed ? "mean" : "whole run", probed ? "low" : "10 %", probed ? "high" : "90 %"], () =>
+      rows.map((row) => [row.name, row.value, row.low, row.high]),
     ),
-    asTable(["group", "whole run", "10 %", "90 %"], () => rows.map((row) => [row.name, row.value, row.low, row.high])),
   );
 }
 
+/** Of probes: the share of each kind of module and of both groups, with its interval. */
+function shares() {
+  const shown = chosen().filter((source) => source.shares?.length);
+  if (!shown.length) return [];
+  const names = [...new Set(shown.flatMap((source) => source.shares.map((one) => one.name)))];
+  const rows = names.flatMap((name) =>
+    shown.flatMap((source) =>
+      source.shares
+        .filter((one) => one.name === name)
+        .map((one) => ({
+          name: `${several() ? `${source.letter} ` : ""}${GROUPS[name] ?? name}`,
+          value: one.value,
+          low: one.low ?? NaN,
+          high: one.high ?? NaN,
+          color: `var(--${one.group})`,
+          mark: MARKS[one.group],
+          above: `${one.above} of ${one.of}`,
+        })),
+    ),
+  );
+  const top = Math.max(...rows.flatMap((row) => [row.value, row.high]).filter(Number.isFinite));
+  const bounds = { log: false, low: 0, high: 1.04 * top };
+  return [
+    make("h3", {}, "Share of the signal per parameter"),
+    dotChart({ title: "shares", unit: "1 is all of attention and MLP", rows, bounds, width: narrow() ? 366 : 620 }),
+    asTable(["", "share", "low", "high", "above noise"], () =>
+      rows.map((row) => [row.name, row.value, row.low, row.high, row.above]),
+    ),
+  ];
+}
+
+/** Show or hide a section that has nothing to say on this page. */
+function appear(id, there) {
+  byId(id).hidden = !there;
+}
+
 function norms(change) {
-  const sources = chosen().filter((source) => scoreOf(source, state.score));
+  const sources = chosen().filter(moves);
+  appear("norms", sources.length);
   if (!sources.length) return;
   if ("step" in change && curves.length && !("score" in change)) {
     curves.forEach((figure) => figure.cursor(state.step));
@@ -92,6 +136,7 @@ function norms(change) {
 
 function losses(change) {
   if (Object.keys(change).length && !("shown" in change)) return;
+  appear("losses", page.sources.some((source) => source.kind === "run"));
   const shown = chosen().filter((source) => source.losses.training.length || source.losses.validation.length);
   if (!shown.length) {
     section("losses", make("p", {}, "No losses."));
@@ -151,6 +196,7 @@ function losses(change) {
 
 function metrics() {
   const shown = chosen().filter((source) => source.evaluation);
+  appear("metrics", page.sources.some((source) => source.kind === "run"));
   if (!shown.length) {
     section("metrics", make("p", {}, "Not evaluated."));
     return;
@@ -222,7 +268,9 @@ const each = (id, body) =>
     ...page.sources.flatMap((source) => [...(several() ? [make("h3", {}, called(source))] : []), ...body(source)]),
   );
 
-const budget = () =>
+function budget() {
+  if (page.sources.every((source) => source.kind === "profile"))
+    byId("budget").querySelector("h2").textContent = "What was looked at";
   each("budget", (source) => [
     make(
       "div",
@@ -230,6 +278,7 @@ const budget = () =>
       table(["", ""], source.budget),
     ),
   ]);
+}
 const notes = () =>
   each("notes", (source) => [
     source.notes.length
@@ -251,6 +300,7 @@ const facts = () =>
 
 function samples() {
   const having = page.sources.filter((source) => source.samples.rows.length);
+  appear("samples", page.sources.some((source) => source.kind === "run"));
   if (!having.length) {
     section(
       "samples",
