@@ -12,11 +12,11 @@ from lorascope import __version__
 from lorascope.cli_split import Given
 from lorascope.config.experiment import ExperimentConfig
 from lorascope.config.load import Resolved, flat, resolve
-from lorascope.config.settings import settings
+from lorascope.config.settings import Setting, settings
 from lorascope.errors import ConfigError, RunError
 from lorascope.report.terminal import Console, short
 from lorascope.runs import rundir
-from lorascope.tasks import OWN_SETTINGS, TASKS, find_task, glance
+from lorascope.tasks import TASKS, find_task, glance
 
 if TYPE_CHECKING:
     from lorascope.tasks.custom import Glance
@@ -74,7 +74,7 @@ def evaluate(given: Given, console: Console) -> Any:
     _show(evaluations, console)
     bases = {candidate.base for candidate in judged.candidates if candidate.adapter}
     if len(bases) == 1 and None not in bases:
-        console.next(shlex.join(["lorascope", "evaluate", *_bare(str(bases.pop()), config)]))
+        console.next(shlex.join(["lorascope", "evaluate", *_bare(str(bases.pop()), config, given.get("split"))]))
     else:
         console.next("lorascope ls runs")
     plain = {name: evaluation.to_dict() for name, evaluation in evaluations.items()}
@@ -106,15 +106,19 @@ def _save(evaluation: Any, output: Path, console: Console) -> None:
     console.saved(output)
 
 
-def _bare(base: str, config: ExperimentConfig) -> list[str]:
-    """Flags that show what the base does without the adapter, on the same examples."""
+def _bare(base: str, config: ExperimentConfig, split: str | None) -> list[str]:
+    """Flags that show what the base does without the adapter, on the same examples in the same way."""
     flags = ["--model", base, "--dataset", config.data.dataset, "--eval_samples", str(config.evaluation.eval_samples)]
-    for name in ("data_source", "data_dir", "data_revision", *OWN_SETTINGS):
-        if getattr(config.data, name) not in (None, "auto"):
-            flags += [f"--{name}", getattr(config.data, name)]
-    if config.evaluation.constrained:
-        flags.append("--constrained")
-    return flags + (["--metrics", config.evaluation.metrics] if config.evaluation.metrics else [])
+    values = flat(config)
+    for s in settings():
+        value = values[s.path]
+        if not _judges(s) or s.name in ("dataset", "eval_samples") or value == s.default:
+            continue
+        if s.kind is bool:
+            flags.append(f"--{s.flag}" if value else f"--no_{s.flag}")
+        else:
+            flags += [f"--{s.flag}", "none" if value is None else str(value)]
+    return flags + (["--split", split] if split else [])
 
 
 def _judged(given: Given) -> Judged:
@@ -173,6 +177,11 @@ ONLY_TRAINING = {
 """Settings of these sections that may differ between runs in one table; a base may, since it is loaded anew then."""
 
 
+def _judges(setting: Setting) -> bool:
+    """Whether a setting decides on which examples a model is judged, or how."""
+    return setting.section in ONLY_TRAINING and setting.name not in ONLY_TRAINING[setting.section]
+
+
 def _refuse_other_evaluations(runs: dict[Path, Resolved]) -> None:
     """Several models are judged on the same examples in the same way, or their table would compare unlike things."""
     flats = {folder: flat(resolved.config) for folder, resolved in runs.items()}
@@ -180,7 +189,7 @@ def _refuse_other_evaluations(runs: dict[Path, Resolved]) -> None:
     for folder, theirs in flats.items():
         mine = flats[first] if first else theirs
         for s in settings():
-            if s.section in ONLY_TRAINING and s.name not in ONLY_TRAINING[s.section] and mine[s.path] != theirs[s.path]:
+            if _judges(s) and mine[s.path] != theirs[s.path]:
                 raise ConfigError(
                     "other-evaluation",
                     f"{first} and {folder} differ in {s.path}: {mine[s.path]} and {theirs[s.path]}; in one table all "

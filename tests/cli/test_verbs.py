@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,8 +40,20 @@ def test_evaluate_a_run_uses_its_configuration_under_the_flags(runs, lorascope, 
     assert "Saved out/x.json" in shown.out
     assert (
         shown.out.splitlines()[-1]
-        == "Next  lorascope evaluate --model base --dataset samsum --eval_samples 7 --data_dir d"
+        == "Next  lorascope evaluate --model base --dataset samsum --eval_samples 7 --data_dir d --temperature 0.5"
     )
+
+
+def test_the_command_for_the_base_asks_the_same_examples_in_the_same_way(runs, lorascope, run_folder):
+    folder = run_folder("r", resolve({"model": "base", "max_length": "64", "seed": "7", "samples": False}).config)
+    how = "--split validation --metrics bleu --constrained --dtype float32"
+    shown = lorascope(f"evaluate {folder} {how}")
+    command = shown.out.splitlines()[-1].removeprefix("Next  lorascope ")
+    assert command.startswith("evaluate --model base --dataset e2e_nlg --eval_samples 200 ")
+    assert lorascope(command).code == 0
+    (model, adapter, data, evaluation, split), bare = runs.seen
+    assert (adapter, data.max_length, split) == (folder / "final_model", 64, "validation")
+    assert bare == (model, None, data, replace(evaluation, samples=True), split)
 
 
 def test_evaluate_an_adapter_takes_the_base_that_it_names(runs, lorascope, tmp_path):
