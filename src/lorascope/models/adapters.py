@@ -122,7 +122,7 @@ def adapter_tensors(model: nn.Module, adapter: str = ADAPTER) -> list[AdapterTen
     """
     by_path = {module.path: module for module in find_modules(model)}
     found: dict[str, list[AdapterTensor]] = {}
-    for path, layer in _lora_layers(model, adapter):
+    for path, layer in lora_layers(model, adapter):
         if path not in by_path:
             kind = type(layer.get_base_layer()).__name__
             raise ModelError(
@@ -276,7 +276,7 @@ def _endings(path: str) -> list[str]:
     return [".".join(parts[-n:]) for n in range(1, len(parts) + 1)]
 
 
-def _lora_layers(model: nn.Module, adapter: str) -> Iterator[tuple[str, LoraLayer]]:
+def lora_layers(model: nn.Module, adapter: str) -> Iterator[tuple[str, LoraLayer]]:
     """(path of the target in the bare model, PEFT's layer) for every module with this adapter."""
     for name, layer in bare(model).named_modules():
         if isinstance(layer, LoraLayer) and adapter in layer.r:
@@ -297,7 +297,7 @@ def _save_adapters_alone(model: PeftModel) -> None:
 
 def _check(model: PeftModel, wanted: Mapping[str, tuple[int, float]], parameters: int) -> None:
     """Read back what PEFT made of the configuration: modules, ranks, alphas, and the number of trained parameters."""
-    got = {path: (layer.r[ADAPTER], layer.lora_alpha[ADAPTER]) for path, layer in _lora_layers(model, ADAPTER)}
+    got = {path: (layer.r[ADAPTER], layer.lora_alpha[ADAPTER]) for path, layer in lora_layers(model, ADAPTER)}
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if got == wanted and trained == parameters:
         return

@@ -44,6 +44,9 @@ LOG = "log.txt"
 BASE_EVALUATION = "base_evaluation.json"
 """The scores of the base model without adapters, with --eval_base."""
 
+HELD_OUT = "held_out.json"
+"""Of a run of a study: losses on test rows, with and without the adapters of each group."""
+
 PROFILE = "profile.json"
 """Of a probe's folder; written last."""
 PROFILE_TABLE = "profile.parquet"
