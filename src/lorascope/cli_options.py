@@ -192,9 +192,19 @@ def allocate_options() -> list[Option]:
     return [
         Option(
             flag="method", kind="value", group="allocate", metavar="NAME",
-            suggestions=("uniform", "random", "inverted", "shuffled_layers", "shuffled_kinds", "adalora"),
-            help="How the budget is divided: uniform, random; of an allocation: inverted, shuffled_layers, "
-            "shuffled_kinds, adalora (default: uniform).",
+            suggestions=(
+                "uniform", "random", "proportional", "attribution", "threshold", "adam_first_step", "spectral",
+                "whitened", "mixed", "eva", "gora", "efim", "inverted", "shuffled_layers", "shuffled_kinds", "adalora",
+            ),
+            help="How the budget is divided: uniform, random; of a profile: proportional, attribution, threshold, "
+            "adam_first_step, spectral, whitened, mixed, eva, gora, efim; of an allocation: inverted, "
+            "shuffled_layers, shuffled_kinds; of AdaLoRA's adapter: adalora (default: uniform).",
+        ),
+        Option(
+            flag="score", kind="value", group="allocate", metavar="NAME",
+            suggestions=("signal", "grad_sq", "lora_sq", "adam_step", "snip", "fisher", "whitened_diagonal"),
+            help="Score of the profile that proportional, attribution and threshold read (default: signal); for "
+            "whitened also whitened_diagonal.",
         ),
         Option(
             flag="output", kind="value", group="allocate", metavar="FOLDER",

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from modules_of import llama, modules
 
+from lorascope.analysis.allocating import solver
 from lorascope.analysis.allocating.methods import METHODS, Evidence, allot
 from lorascope.analysis.allocating.places import most_rank
 from lorascope.analysis.allocating.solver import Curve, largest_sum, solve, spread
@@ -255,3 +256,39 @@ def test_random_ranks_are_even_over_all_that_meet_the_budget():
     assert (
         (counts - expected) ** 2 / expected
     ).sum() < 24.3  # chi squared with 7 degrees of freedom: one in a thousand
+
+
+# --- how much work it is ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cells(monkeypatch):
+    """Counts the sums that the solver looks at."""
+    seen = []
+    grown = solver._grown
+
+    def counted(sums, values, costs, prices):
+        seen.append(len(sums) * len(costs))
+        return grown(sums, values, costs, prices)
+
+    monkeypatch.setattr(solver, "_grown", counted)
+    return seen
+
+
+def test_ten_thousand_modules_of_a_real_model_are_few_sums(cells):
+    large = llama(hidden=4096, mlp=14336, kv=1024, layers=1429)
+    budget = int(8.3 * cost_of(large, [1] * len(large))) + 1
+    ranks = match_budget(large, budget)
+    assert len(large) > 10_000
+    assert budget - used_params(large, ranks) == budget % 1024  # every multiple of the costs' common divisor is met
+    assert sum(cells) < 50_000
+
+
+def test_many_costs_without_a_common_divisor_are_searched_by_halves(cells):
+    primes = [p for p in range(2000, 2400) if all(p % d for d in range(2, 50))][::4][:12]
+    places = [Curve(cost=primes[i % 12], limit=100, target=8.3, depth=i // 12) for i in range(240)]
+    budget = int(8.3 * sum(c.cost for c in places))
+    ranks = solve(places, budget)
+    assert sum(c.cost * r for c, r in zip(places, ranks, strict=True)) == budget
+    assert set(ranks) == {8, 9}
+    assert sum(cells) < 100_000  # of 20^12 ways to give 8 or 9 to the 20 modules of each cost

@@ -8,7 +8,9 @@ import shlex
 import pytest
 
 from lorascope import cli
+from lorascope.analysis.allocating.evidence import READINGS
 from lorascope.config.allocation import read_allocation
+from toy import save_toy
 
 
 @pytest.fixture
@@ -43,6 +45,35 @@ def test_a_budget_becomes_files_and_a_control_keeps_its_parameters_and_scaling(c
     assert {alpha / second.ranks[path] for path, alpha in second.alphas.items()} == {2.0}
 
 
+def test_every_method_divides_the_budget_by_a_profile_of_the_model(call, tmp_path):
+    save_toy(tmp_path / "model")
+    rows = ({"prompt": f"{chr(97 + i % 20)}{i}", "target": chr(98 + i % 20)} for i in range(60))
+    (tmp_path / "letters.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    probe = "probe --model model --dataset letters.jsonl --batches 4 --batch_size 4 --quiet"
+    assert call(probe)[0] == 0
+    status, _, err = call("allocate profiles/model_letters --budget r=4 --method whitened")
+    assert status == 2
+    again = err.split("try: lorascope ")[1].splitlines()[0]
+    assert again == "probe --model model --dataset letters.jsonl --scores whitened --overwrite"
+    assert call(f"{again} spectrum eva gora weight --batches 4 --batch_size 4".replace(" --overwrite", "")
+                + " --overwrite")[0] == 0  # fmt: skip
+    chosen = {}
+    for method in READINGS:
+        code, out, err = call(f"allocate profiles/model_letters --budget r=4 --method {method} --output {method}")
+        assert code == 0, err
+        chosen[method] = read_allocation(tmp_path / method / "allocation.json")
+        asked = chosen[method].budget_params
+        gap = asked - chosen[method].used_params
+        assert gap == 0 or (method in ("threshold", "mixed") and 0 < gap < 0.1 * asked)  # of the modules they keep
+        assert chosen[method].base_model == "model"
+    assert len({tuple(a.ranks.values()) for a in chosen.values()}) >= 8
+    assert {a.budget_params for a in chosen.values()} == {chosen["spectral"].budget_params}
+    line = "allocate profiles/model_letters --budget r=4 --method proportional --score lora_sq --target mlp_only"
+    code, out, _ = call(line)
+    assert code == 0
+    assert "attention" not in out
+
+
 @pytest.mark.parametrize(
     ("line", "code", "what"),
     [
@@ -51,6 +82,7 @@ def test_a_budget_becomes_files_and_a_control_keeps_its_parameters_and_scaling(c
         ("allocate --budget r=2 --method spectral", "method-needs", "needs spectra"),
         ("allocate --budget r=2 --method inverted", "method-needs", "ranks of an allocation"),
         ("allocate --budget r=2 --method unifrom", "unknown-method", "no method 'unifrom'"),
+        ("allocate --budget r=2 --score signal", "score-choice", "of a profile"),
         ("allocate none.json --method inverted", "allocation-file", "there is no allocation"),
         ("allocate --model embedded --budget params=20", "budget-too-small", "the smallest adapter"),
     ],

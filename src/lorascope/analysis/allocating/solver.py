@@ -12,8 +12,9 @@ the price of a class, f_i(R), convex in its total R: sort all prices of its modu
 number k (the price per parameter at which a greedy choice stops) and the totals R0_i at which f_i(R) - k c_i R is
 smallest. Every choice with sum c_i R_i = T has price k T + sum (f_i(R_i) - k c_i R_i), so the best one has the smallest
 excess: the sum over classes of e_i(R) = (f_i(R) - k c_i R) - (f_i(R0_i) - k c_i R0_i), each 0 at R0_i and rising to
-both sides. All choices with an excess up to a bound are looked through, and the bound is doubled until there is one
-with the sum T; the best of them is the best of all, for what was not looked at has more excess than the bound.
+both sides. All choices with an excess up to a bound are looked through, half of the classes at a time, and the bound is
+raised until there is one with the sum T; the best of them is the best of all, for what was not looked at has more
+excess than the bound.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -261,7 +263,7 @@ def _best_moves(ladders: Sequence[_Ladder], start: Sequence[int], missing: int, 
     firsts = [e(step) for e in excess for step in (-1, 1) if e.least <= step <= e.most]
     bound = min((first for first in firsts if first > 0), default=0.0)
     while (found := _search(excess, missing, bound)) is None:
-        bound = 2 * bound if bound else max(firsts) or 1.0
+        bound = 1.3 * bound if bound else max(firsts) or 1.0
     return found
 
 
@@ -298,24 +300,67 @@ class _Excess:
 def _search(excess: Sequence[_Excess], missing: int, bound: float) -> list[int] | None:
     """The moves whose costs sum to `missing`, with the least excess; None if every one has more than `bound`.
 
-    Class by class, over the sums that are reached, each kept once with its least excess. Sums from which the classes to
-    come cannot reach the goal, by their size or by their greatest common divisor, are dropped, and so is more excess
-    than the bound; what is left holds every choice within it.
+    Half of the classes at a time, then sums of both halves that meet: a choice within the bound has both of its halves
+    within it, so none is overlooked, and a half has about the square root of the choices of the whole. The halves have
+    every second class in the order of how far the bound lets them move.
     """
-    order = sorted(range(len(excess)), key=lambda k: excess[k].cost)
     windows = [e.within(bound) for e in excess]
+    # Wide windows first: the last classes multiply the most sums, by the number of their steps.
+    order = sorted(range(len(excess)), key=lambda k: (windows[k][0] - windows[k][1], excess[k].cost))
+    halves = [
+        _reached(excess, windows, half, other, missing, bound)
+        for half, other in ((order[::2], order[1::2]), (order[1::2], order[::2]))
+    ]
+    if halves[0] is None or halves[1] is None:
+        return None
+    one, two = halves[0], halves[1]
+    place = np.minimum(np.searchsorted(two.sums, missing - one.sums), two.sums.size - 1)
+    total = np.where(two.sums[place] == missing - one.sums, one.values + two.values[place], np.inf)
+    best = int(total.argmin())
+    if not total[best] <= bound:
+        return None
+    moves = [0] * len(excess)
+    for half, state in ((one, best), (two, int(place[best]))):
+        for k, (parents, taken) in zip(reversed(half.classes), reversed(half.back), strict=True):
+            moves[k], state = int(taken[state]), int(parents[state])
+    return moves
+
+
+class _Reached(NamedTuple):
+    """The sums that some classes reach within a bound, each with its least excess."""
+
+    sums: Ints
+    """Rising."""
+    values: Floats
+    classes: list[int]
+    back: list[tuple[Ints, Ints]]
+    """Of each class: where every sum came from, and the steps that led to it."""
+
+
+def _reached(
+    excess: Sequence[_Excess],
+    windows: Sequence[tuple[int, int]],
+    half: Sequence[int],
+    other: Sequence[int],
+    missing: int,
+    bound: float,
+) -> _Reached | None:
+    """Class by class, over the sums that are reached, each kept once with its least excess.
+
+    Sums from which the classes to come, the other half's too, cannot reach `missing`, by their size or by their
+    greatest common divisor, are dropped, and so is more excess than the bound.
+    """
     sums, values = np.zeros(1, np.int64), np.zeros(1)
     back: list[tuple[Ints, Ints]] = []
-    for position, k in enumerate(order):
+    for position, k in enumerate(half):
         low, high = windows[k]
         steps = np.arange(low, high + 1)
         prices = np.array([excess[k](int(step)) for step in steps])
-        after = order[position + 1 :]
+        after = [*half[position + 1 :], *other]
         unit = math.gcd(*(excess[j].cost for j in after))
         down = sum(windows[j][0] * excess[j].cost for j in after)
         up = sum(windows[j][1] * excess[j].cost for j in after)
-        grown = (sums[:, None] + excess[k].cost * steps[None, :]).ravel()
-        priced = (values[:, None] + prices[None, :]).ravel()
+        grown, priced = _grown(sums, values, excess[k].cost * steps, prices)
         rest = missing - grown
         fits = (rest % unit == 0) if unit else (rest == 0)
         alive = np.flatnonzero(fits & (rest >= down) & (rest <= up) & (priced <= bound))
@@ -327,8 +372,9 @@ def _search(excess: Sequence[_Excess], missing: int, bound: float) -> list[int] 
         alive = alive[first]
         back.append((alive // steps.size, steps[alive % steps.size]))
         sums, values = grown[alive], priced[alive]
-    moves = [0] * len(excess)
-    state = 0  # one sum is left: the goal
-    for k, (parents, taken) in zip(reversed(order), reversed(back), strict=True):
-        moves[k], state = int(taken[state]), int(parents[state])
-    return moves
+    return _Reached(sums, values, list(half), back)
+
+
+def _grown(sums: Ints, values: Floats, costs: Ints, prices: Floats) -> tuple[Ints, Floats]:
+    """Every sum with every step of one class, and what it costs."""
+    return (sums[:, None] + costs[None, :]).ravel(), (values[:, None] + prices[None, :]).ravel()
