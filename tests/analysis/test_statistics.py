@@ -146,7 +146,8 @@ def test_a_unit_without_a_value_spoils_only_the_sums_that_it_is_in():
     found = Estimate(values, values[:, None] + np.array([0.0, 1.0])).combined(np.array([[1.0, 0, 2], [0, 1, 1]]))
     assert found.value.tolist()[0] == 7.0
     assert found.without[0].tolist() == [7.0, 10.0]
-    assert np.isnan(found.value[1]) and np.isnan(found.without[1]).all()
+    assert np.isnan(found.value[1])
+    assert np.isnan(found.without[1]).all()
 
 
 def test_the_ends_of_a_ratio_are_where_fieller_puts_them():

@@ -123,7 +123,7 @@ def test_importance_is_that_of_pefts_adalora() -> None:
 def test_roles_of_a_fused_module_add_up_to_it_and_importance_is_positive() -> None:
     found = tried("phi3", steps=3)
     assert (found.importance > 0).all()
-    model, weights = toy("phi3")
+    _, weights = toy("phi3")
     parts = [p for w in weights for p in w.parts]
     assert {p.role for p in parts} == {"q", "k", "v", "o", "gate", "up", "down"}
     assert np.isfinite(found.attribution).all()

@@ -234,8 +234,8 @@ def _tried(
     said = []
     if found.off > TRIAL_OFF:
         said.append(
-            f"the trial's attribution sums to {100 * found.off:.0f} % off the measured drop of {found.drop:.3g} nats per "
-            "token: smaller steps (--lr) make it exact"
+            f"the trial's attribution sums to {100 * found.off:.0f} % off the measured drop of {found.drop:.3g} nats "
+            "per token: smaller steps (--lr) make it exact"
         )
         console.note(f"  note      {said[0]}")
     about = {

@@ -53,7 +53,7 @@ def profile_of(found: Collected, about: Mapping[str, Any]) -> SensitivityProfile
 
 
 def with_trial(profile: SensitivityProfile, found: Trial) -> SensitivityProfile:
-    """The profile with the scores of a trial training. No interval where it held out fewer rows than there are blocks."""
+    """The profile with a trial's scores. No interval where it held out fewer rows than there are blocks."""
     blocks = profile.scores["signal"].blocks
     same = found.without.shape[1] == blocks > 2
     unknown = np.full((len(profile.parts), blocks), math.nan)
