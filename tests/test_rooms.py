@@ -40,7 +40,7 @@ ALLOWED = {
     "analysis": {"config", "analysis", "models.target", "runs.rundir", "report.notebook", "report.profile_view"},
     "report": {"config", "analysis", "report", "runs.rundir"},
 }
-"""Room -> our rooms, or single modules of them, that it may import besides errors; runs, studies and cli may import all.
+"""Room -> our rooms, or single modules of them, that it may import besides errors; runs, studies, cli may import all.
 
 `runs.rundir` knows the names of a run's files and imports nothing of ours but errors. `report.notebook` and
 `report.profile_view` show a value that is asked to show itself: imported inside the method, never when loaded.

@@ -13,7 +13,7 @@ from lorascope.report.terminal import Console
 
 def completion(given: Given, console: Console) -> Any:
     """`lorascope completion bash|zsh|fish`"""
-    from lorascope.cli import VERBS
+    from lorascope.cli_table import VERBS
 
     script = pick(SHELLS, given.arguments[0], "shell")(VERBS)
     console.out(script.rstrip("\n"))

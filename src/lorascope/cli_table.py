@@ -14,6 +14,7 @@ from lorascope.cli_options import (
 )
 from lorascope.cli_probe import probe_options
 from lorascope.cli_report import report_options, watch_options
+from lorascope.cli_study import study_options
 
 VERBS = (
     Verb(
@@ -76,6 +77,20 @@ VERBS = (
             "lorascope run --preset e2e_attention --data_dir data/e2e_nlg",
             "lorascope run --dataset wikisql --target both --r 4 --max_steps 1000 --plan",
             "lorascope run --config results/quickstart/config.json --seed 43 --plan",
+        ),
+    ),
+    Verb(
+        name="study",
+        heading="prove",
+        summary="Run a grid of tasks, arms and seeds at equal budgets, in parallel, ending in verdicts with statistics.",
+        arguments="NAME|FILE",
+        takes=(1, 1),
+        call="lorascope.cli_study:study",
+        options=study_options,
+        examples=(
+            "lorascope study lora_sensitivity --plan",
+            "lorascope study lora_sensitivity --seeds 1 2 3 --jobs 2 --plan",
+            "lorascope study controlled_pair --output_dir results --plan",
         ),
     ),
     Verb(

@@ -101,6 +101,7 @@ def test_the_top_help_lists_the_verbs_in_their_order(lorascope):
         "compare",
         "allocate",
         "run",
+        "study",
         "evaluate",
         "report",
         "watch",

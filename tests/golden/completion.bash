@@ -4,7 +4,7 @@ _lorascope() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} words=
     COMPREPLY=()
     if [[ $COMP_CWORD -eq 1 && $cur != -* ]]; then
-        words="probe ls compare allocate run evaluate report watch quickstart check env"
+        words="probe ls compare allocate run study evaluate report watch quickstart check env"
     else
         case $prev in
             --scores) words="snip gora fisher plop weight spectrum whitened whitened_diagonal eva attribution adalora" ;;
@@ -21,6 +21,8 @@ _lorascope() {
             --phase_strategy) words="both-mlp-attn attn-mlp-both both-mlp-both early-late late-early lisa sensitivity" ;;
             --inactive) words="freeze measure" ;;
             --on_thaw) words="keep zero_m reset" ;;
+            --executor) words="local ray" ;;
+            --require) words="decided" ;;
             --split) words="train validation test" ;;
             --engine) words="transformers vllm" ;;
         esac
@@ -33,6 +35,7 @@ _lorascope() {
                     compare) words="--json --color --help" ;;
                     allocate) words="--method --score --output --model --trust_remote_code --no_trust_remote_code --target --r --lora_alpha --lora_dropout --budget --seed --json --quiet --verbose --color --help" ;;
                     run) words="--preset --config --plan --batch --compare --resume --overwrite --model --dtype --device_map --attn_implementation --trust_remote_code --no_trust_remote_code --target --r --lora_alpha --lora_dropout --budget --allocation --batch_size --grad_accum --max_steps --lr --lr_scheduler --warmup_steps --optim --weight_decay --max_grad_norm --seed --activation_checkpointing --no_activation_checkpointing --eval_every --save_every --report_to --dataset --data_source --data_revision --data_dir --prompt_column --target_column --prompt_template --drop_duplicates --no_drop_duplicates --num_samples --validation_split --max_length --data_seed --loss_on --log_frequency --layer_norm --no_layer_norm --weight_every --eval --no_eval --eval_base --no_eval_base --eval_samples --temperature --top_p --constrained --no_constrained --max_new_tokens --metrics --eval_batch_tokens --samples --no_samples --dynamic_lora --no_dynamic_lora --phase_strategy --phase1_end --phase2_end --phase_every --phase_layers --phase_budget --phase_explore --inactive --on_thaw --phase_warmup --experiment_name --output_dir --json --quiet --verbose --color --help" ;;
+                    study) words="--plan --jobs --executor --seeds --require --output_dir --model --dtype --device_map --attn_implementation --trust_remote_code --no_trust_remote_code --r --lora_alpha --lora_dropout --batch_size --grad_accum --max_steps --lr --lr_scheduler --warmup_steps --optim --weight_decay --max_grad_norm --activation_checkpointing --no_activation_checkpointing --eval_every --save_every --report_to --data_source --data_revision --data_dir --prompt_column --target_column --prompt_template --drop_duplicates --no_drop_duplicates --num_samples --validation_split --max_length --data_seed --loss_on --log_frequency --layer_norm --no_layer_norm --weight_every --eval --no_eval --eval_base --no_eval_base --eval_samples --temperature --top_p --constrained --no_constrained --max_new_tokens --metrics --eval_batch_tokens --samples --no_samples --dynamic_lora --no_dynamic_lora --phase_strategy --phase1_end --phase2_end --phase_every --phase_layers --phase_budget --phase_explore --inactive --on_thaw --phase_warmup --json --quiet --verbose --color --help" ;;
                     evaluate) words="--split --predictions --output --merge --engine --plan --model --dtype --device_map --attn_implementation --trust_remote_code --no_trust_remote_code --dataset --data_source --data_revision --data_dir --prompt_column --target_column --prompt_template --max_length --eval_samples --temperature --top_p --constrained --no_constrained --max_new_tokens --metrics --eval_batch_tokens --json --quiet --verbose --color --help" ;;
                     report) words="--output --samples --surface --json --quiet --color --help" ;;
                     watch) words="--port --quiet --color --help" ;;
@@ -43,6 +46,7 @@ _lorascope() {
             else
                 case $verb in
                     ls) words="tasks presets targets runs" ;;
+                    study) words="NAME FILE" ;;
                     completion) words="bash zsh fish" ;;
                 esac
             fi

@@ -10,6 +10,7 @@ _lorascope() {
             'compare:Put finished runs side by side, or profiles: losses, metrics, norms; attention'\''s share of each task.'
             'allocate:Divide a budget of trained parameters among the modules, exactly, and write it as trainers take it.'
             'run:Train one adapter, measure its modules'\'' gradients on the way, evaluate it; all in one folder.'
+            'study:Run a grid of tasks, arms and seeds at equal budgets, in parallel, ending in verdicts with statistics.'
             'evaluate:Evaluate runs, adapters, a bare model, or predictions made elsewhere, on a task'\''s test rows.'
             'report:Write a page of runs, for one or side by side: one HTML file that works offline and can be sent.'
             'watch:Show the page of a run while it goes on, in a browser on this machine.'
@@ -35,6 +36,8 @@ _lorascope() {
         --phase_strategy) compadd -- both-mlp-attn attn-mlp-both both-mlp-both early-late late-early lisa sensitivity; return ;;
         --inactive) compadd -- freeze measure; return ;;
         --on_thaw) compadd -- keep zero_m reset; return ;;
+        --executor) compadd -- local ray; return ;;
+        --require) compadd -- decided; return ;;
         --split) compadd -- train validation test; return ;;
         --engine) compadd -- transformers vllm; return ;;
     esac
@@ -46,6 +49,7 @@ _lorascope() {
             compare) compadd -- --json --color --help ;;
             allocate) compadd -- --method --score --output --model --trust_remote_code --no_trust_remote_code --target --r --lora_alpha --lora_dropout --budget --seed --json --quiet --verbose --color --help ;;
             run) compadd -- --preset --config --plan --batch --compare --resume --overwrite --model --dtype --device_map --attn_implementation --trust_remote_code --no_trust_remote_code --target --r --lora_alpha --lora_dropout --budget --allocation --batch_size --grad_accum --max_steps --lr --lr_scheduler --warmup_steps --optim --weight_decay --max_grad_norm --seed --activation_checkpointing --no_activation_checkpointing --eval_every --save_every --report_to --dataset --data_source --data_revision --data_dir --prompt_column --target_column --prompt_template --drop_duplicates --no_drop_duplicates --num_samples --validation_split --max_length --data_seed --loss_on --log_frequency --layer_norm --no_layer_norm --weight_every --eval --no_eval --eval_base --no_eval_base --eval_samples --temperature --top_p --constrained --no_constrained --max_new_tokens --metrics --eval_batch_tokens --samples --no_samples --dynamic_lora --no_dynamic_lora --phase_strategy --phase1_end --phase2_end --phase_every --phase_layers --phase_budget --phase_explore --inactive --on_thaw --phase_warmup --experiment_name --output_dir --json --quiet --verbose --color --help ;;
+            study) compadd -- --plan --jobs --executor --seeds --require --output_dir --model --dtype --device_map --attn_implementation --trust_remote_code --no_trust_remote_code --r --lora_alpha --lora_dropout --batch_size --grad_accum --max_steps --lr --lr_scheduler --warmup_steps --optim --weight_decay --max_grad_norm --activation_checkpointing --no_activation_checkpointing --eval_every --save_every --report_to --data_source --data_revision --data_dir --prompt_column --target_column --prompt_template --drop_duplicates --no_drop_duplicates --num_samples --validation_split --max_length --data_seed --loss_on --log_frequency --layer_norm --no_layer_norm --weight_every --eval --no_eval --eval_base --no_eval_base --eval_samples --temperature --top_p --constrained --no_constrained --max_new_tokens --metrics --eval_batch_tokens --samples --no_samples --dynamic_lora --no_dynamic_lora --phase_strategy --phase1_end --phase2_end --phase_every --phase_layers --phase_budget --phase_explore --inactive --on_thaw --phase_warmup --json --quiet --verbose --color --help ;;
             evaluate) compadd -- --split --predictions --output --merge --engine --plan --model --dtype --device_map --attn_implementation --trust_remote_code --no_trust_remote_code --dataset --data_source --data_revision --data_dir --prompt_column --target_column --prompt_template --max_length --eval_samples --temperature --top_p --constrained --no_constrained --max_new_tokens --metrics --eval_batch_tokens --json --quiet --verbose --color --help ;;
             report) compadd -- --output --samples --surface --json --quiet --color --help ;;
             watch) compadd -- --port --quiet --color --help ;;
@@ -57,6 +61,7 @@ _lorascope() {
     fi
     case $verb in
         ls) compadd -- tasks presets targets runs; return ;;
+        study) compadd -- NAME FILE; return ;;
         completion) compadd -- bash zsh fish; return ;;
     esac
     _files

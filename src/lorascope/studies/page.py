@@ -113,7 +113,7 @@ def _picture(study: Study, main: pd.DataFrame, task: str, folder: Path) -> Path 
         view = norms(facts[facts["score"] == "grad_sq"], by=["step"])[["step", "value"]]
         parts.append(view.assign(group=run["arm"], seed=run["seed"]))
     table = pd.concat(parts, ignore_index=True)
-    trained = {arm: int(mine["trained_parameters"].iloc[0]) for arm, mine in runs.groupby("arm")}
+    trained = {str(arm): int(mine["trained_parameters"].iloc[0]) for arm, mine in runs.groupby("arm")}
     steps = int(table["step"].max())
     title = f"{study.name}: Group A (attention) and Group B (MLP), {study.common.get('model', '')}"
     figure = grad_norm(table, trained, task=task, title=title, early=math.ceil(WINDOW * steps))

@@ -19,7 +19,7 @@ from lorascope.runs.plan import model_line
 from lorascope.studies import results
 from lorascope.studies.design import Choices, Study, Trial, jobs_of, main_trials, tuning_trials
 from lorascope.studies.whole import done
-from lorascope.tasks import glance
+from lorascope.tasks import find_task
 
 FIXED_SECONDS = 8.0
 """Of a run beside its training: loading, pictures, saving."""
@@ -111,7 +111,7 @@ def _flops(config: ExperimentConfig) -> float:
     line = model_line(config.model.model_id)
     size = float(line.rpartition(", ")[2].split()[0].replace(",", "")) if line.endswith("parameters") else 1e9
     t = config.training
-    tokens = (config.data.max_length or glance(config.data).max_length) / 2
+    tokens = (config.data.max_length or find_task(config.data).max_length) / 2
     return 6 * size * tokens * t.max_steps * t.batch_size * t.grad_accum
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +90,8 @@ def scale_free(table: pd.DataFrame) -> float:
 def values(frame: pd.DataFrame) -> Values:
     """The results of the main runs as verdicts take them."""
     out: dict[tuple[str, str, str], dict[int, float]] = {}
-    rows: list[Mapping[str, Any]] = frame[frame["stage"] == "main"].to_dict("records") if len(frame) else []
-    for row in rows:
+    runs = frame[frame["stage"] == "main"] if len(frame) else frame
+    for row in runs.to_dict("records"):
         for measure in MEASURES:
             if row[measure] == row[measure]:
                 out.setdefault((row["task"], row["arm"], measure), {})[int(row["seed"])] = float(row[measure])
