@@ -82,7 +82,7 @@ VERBS = (
     Verb(
         name="study",
         heading="prove",
-        summary="Run a grid of tasks, arms and seeds at equal budgets, in parallel, ending in verdicts with statistics.",
+        summary="Run a grid of tasks, arms and seeds at equal budgets, in parallel; end in verdicts with statistics.",
         arguments="NAME|FILE",
         takes=(1, 1),
         call="lorascope.cli_study:study",

@@ -5,7 +5,7 @@ complete -c lorascope -f -n __fish_use_subcommand -a ls -d 'List tasks, presets,
 complete -c lorascope -f -n __fish_use_subcommand -a compare -d 'Put finished runs side by side, or profiles: losses, metrics, norms; attention'\''s share of each task.'
 complete -c lorascope -f -n __fish_use_subcommand -a allocate -d 'Divide a budget of trained parameters among the modules, exactly, and write it as trainers take it.'
 complete -c lorascope -f -n __fish_use_subcommand -a run -d 'Train one adapter, measure its modules'\'' gradients on the way, evaluate it; all in one folder.'
-complete -c lorascope -f -n __fish_use_subcommand -a study -d 'Run a grid of tasks, arms and seeds at equal budgets, in parallel, ending in verdicts with statistics.'
+complete -c lorascope -f -n __fish_use_subcommand -a study -d 'Run a grid of tasks, arms and seeds at equal budgets, in parallel; end in verdicts with statistics.'
 complete -c lorascope -f -n __fish_use_subcommand -a evaluate -d 'Evaluate runs, adapters, a bare model, or predictions made elsewhere, on a task'\''s test rows.'
 complete -c lorascope -f -n __fish_use_subcommand -a report -d 'Write a page of runs, for one or side by side: one HTML file that works offline and can be sent.'
 complete -c lorascope -f -n __fish_use_subcommand -a watch -d 'Show the page of a run while it goes on, in a browser on this machine.'

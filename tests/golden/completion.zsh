@@ -10,7 +10,7 @@ _lorascope() {
             'compare:Put finished runs side by side, or profiles: losses, metrics, norms; attention'\''s share of each task.'
             'allocate:Divide a budget of trained parameters among the modules, exactly, and write it as trainers take it.'
             'run:Train one adapter, measure its modules'\'' gradients on the way, evaluate it; all in one folder.'
-            'study:Run a grid of tasks, arms and seeds at equal budgets, in parallel, ending in verdicts with statistics.'
+            'study:Run a grid of tasks, arms and seeds at equal budgets, in parallel; end in verdicts with statistics.'
             'evaluate:Evaluate runs, adapters, a bare model, or predictions made elsewhere, on a task'\''s test rows.'
             'report:Write a page of runs, for one or side by side: one HTML file that works offline and can be sent.'
             'watch:Show the page of a run while it goes on, in a browser on this machine.'
