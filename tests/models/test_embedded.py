@@ -1,4 +1,5 @@
 import json
+import random
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from lorascope.models import embedded
 from lorascope.models.base import load_base
 from lorascope.models.modules import find_modules
 from lorascope.tasks import TASKS
-from lorascope.tasks.builtin import generator
+from lorascope.tasks.builtin import generator, words
 
 FILES = (
     "README.md",
@@ -85,23 +86,35 @@ def test_every_generated_row_fits(name: str, tokenizer):
         assert len(tokenizer(example.prompt + example.target)["input_ids"]) < 400
 
 
-def test_it_copies_a_list_of_words(model, tokenizer):
-    items = "Milton, garden, Anna, seven, lamp, Oakham, soup, tiger, Ben, Friday"
-    ids = tokenizer(f"List:\n{items}\nCopy:\nMilton, garden", return_tensors="pt").input_ids
-    with torch.no_grad():
-        found = model.generate(ids, max_new_tokens=40, do_sample=False, pad_token_id=0)
-    assert tokenizer.decode(found[0, ids.shape[1] :], skip_special_tokens=True).startswith(
-        items.removeprefix("Milton, garden")
-    )
+def test_it_copies_lists_of_words(model, tokenizer):
+    """Of the tokens of a copied list, after a right beginning, the share that it would write; and of another list."""
+    rng = random.Random(0)
+    pool = (*words.TEAMS, *words.SPORTS, *words.DRINKS, *(person.name for person in words.PEOPLE))
+
+    def share(*, of_another: bool) -> float:
+        right = count = 0
+        for _ in range(20):
+            several = rng.sample(pool, 8)
+            first, *others = rng.sample(pool, 8) if of_another else several
+            head = tokenizer(f"List:\n{', '.join(several)}\nCopy:\n{first}", return_tensors="pt").input_ids
+            tail = tokenizer(", " + ", ".join(others), add_special_tokens=False, return_tensors="pt").input_ids
+            with torch.no_grad():
+                logits = model(torch.cat((head, tail), 1)).logits[0, head.shape[1] - 1 : -1]
+            right += int((logits.argmax(-1) == tail[0]).sum())
+            count += tail.shape[1]
+        return right / count
+
+    assert share(of_another=False) > 0.9
+    assert share(of_another=True) < 0.7  # the commas
 
 
 def test_it_knows_its_own_kind_of_text_from_shuffled_words(model, tokenizer):
     text = "Anna lives in Milton. Ben is a nurse, and he has a red car.\nIs it true that Anna's home is in Milton? Yes."
-    words = text.split(" ")
-    shuffled = " ".join(words[i] for i in torch.randperm(len(words), generator=torch.Generator().manual_seed(0)))
+    said = text.split(" ")
+    shuffled = " ".join(said[i] for i in torch.randperm(len(said), generator=torch.Generator().manual_seed(0)))
 
-    def loss(said: str) -> float:
-        ids = tokenizer(said, return_tensors="pt").input_ids
+    def loss(what: str) -> float:
+        ids = tokenizer(what, return_tensors="pt").input_ids
         with torch.no_grad():
             return model(input_ids=ids, labels=ids).loss.item()
 
