@@ -1,0 +1,308 @@
+"""Allocations of ranks against even ones, as plan.json lays down: `python studies/allocation/study.py STAGE`.
+
+Stages, in their order: ranks (a probe of every task, allocations.json), screen, lrs, confirm, second, prediction; `all`
+goes through them. Each run appends one line to rows.jsonl and is not run again, so that the study can be stopped at any
+time and goes on where it was. `--minutes N` begins no run after N minutes; `--part 0/2` and `--part 1/2` are two jobs
+side by side. `--table` prints what the rows say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import rows as records  # noqa: E402  (the module beside the studies, which are no package)
+
+PLAN, ROWS, RANKS = (HERE / name for name in ("plan.json", "rows.jsonl", "allocations.json"))
+STAGES = ("ranks", "screen", "lrs", "confirm", "second", "prediction")
+
+
+# ---- settings --------------------------------------------------------------------------------------------------------
+
+
+def configure(plan: dict[str, Any], lab: Path, task: str, *, lr: float, seed: int, steps: int) -> Any:
+    """The configuration of one training."""
+    from lorascope.config.experiment import DataConfig, ExperimentConfig, LoRAConfig, ModelConfig, TrainingConfig
+
+    common = plan["common"]
+    return ExperimentConfig(
+        model=ModelConfig(model_id=str(lab / "base")),
+        lora=LoRAConfig(**common["lora"]),
+        training=TrainingConfig(**common["training"], max_steps=steps, lr=lr, seed=seed),
+        data=DataConfig(dataset=task, data_dir=str(lab / "data" / task), **common["data"]),
+    )
+
+
+@cache
+def bench_of(plan_text: str, lab: Path, task: str) -> Any:
+    """Model and rows of a task, loaded once."""
+    from lorascope.runs.trials import open_bench
+
+    plan = json.loads(plan_text)
+    return open_bench(configure(plan, lab, task, lr=1e-3, seed=0, steps=1), **plan["held_out"])
+
+
+# ---- ranks -----------------------------------------------------------------------------------------------------------
+
+
+def ranks_of(plan: dict[str, Any], lab: Path, task: str, budget: str) -> dict[str, Any]:
+    """Probe the task; the allocation of every arm, and every score of every module, as plain data."""
+    from lorascope.analysis.allocating.evidence import evidence_of
+    from lorascope.analysis.allocating.methods import METHODS, Evidence
+    from lorascope.models.base import load_base
+    from lorascope.models.modules import find_modules
+    from lorascope.runs.adapting import budget_of
+    from lorascope.runs.allocating import allocation_for
+
+    profile = profile_of(plan, lab, task)
+    base = load_base(configure(plan, lab, task, lr=1e-3, seed=0, steps=1).model)
+    lora = replace(configure(plan, lab, task, lr=1e-3, seed=0, steps=1).lora, budget=budget)
+    targets, asked = budget_of(base, lora, find_modules(base.model))
+    scaling = lora.lora_alpha / lora.r
+    arms = {}
+    for arm in plan["arms"]:
+        group = {"attention_only": "attention", "mlp_only": "mlp"}.get(arm)
+        among = [t for t in targets if group in (None, t.group)]
+        method = "uniform" if group else arm
+        evidence = Evidence() if not METHODS[method].needs else evidence_of(profile, method)
+        found = allocation_for(among, asked, method, evidence, scaling=scaling, base_model=base.model_id, seed=0)
+        arms[arm] = found.to_dict()
+    tables = {name: profile.table(name, by="module", scale="sum") for name in profile.scores}
+    scores = {n: dict(zip(t["module"], t["value"].astype(float), strict=True)) for n, t in tables.items()}
+    return {"allocations": arms, "scores": scores, "batches": profile.n, "tau": profile.tau}
+
+
+@cache
+def _profile(plan_text: str, lab: Path, task: str) -> Any:
+    from lorascope.measure.probing.collect import ProbeSettings
+    from lorascope.runs.probe import ProbeOptions, probe_examples
+    from lorascope.tasks import find_task
+    from lorascope.tasks.split import load_training
+
+    plan = json.loads(plan_text)
+    probe, bench = plan["probe"], bench_of(plan_text, lab, task)
+    config = configure(plan, lab, task, lr=1e-3, seed=0, steps=1)
+    about = find_task(config.data)
+    options = ProbeOptions(
+        batches=probe["batches"], batch_size=probe["batch_size"], tau=1.0, max_length=about.max_length,
+        settings=ProbeSettings(scores=tuple(probe["scores"]), seed=probe["seed"]),
+    )  # fmt: skip
+    examples = load_training(about, config.data).train
+    return probe_examples(bench.base.model, bench.base.tokenizer, examples, options)
+
+
+def profile_of(plan: dict[str, Any], lab: Path, task: str) -> Any:
+    """The profile of a task: on training rows, which the held-out ones are no part of."""
+    return _profile(json.dumps(plan), lab, task)
+
+
+def make_ranks(plan: dict[str, Any], lab: Path, file: Path) -> dict[str, Any]:
+    """allocations.json: made once; task -> name of a budget -> arms."""
+    made = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"plan": records.fingerprint(plan)}
+    if made["plan"] != records.fingerprint(plan):
+        raise SystemExit(f"{file} belongs to another plan")
+    for task in plan["tasks"]:
+        for name, budget in plan["budgets"].items():
+            if name not in made.setdefault(task, {}):
+                made[task][name] = ranks_of(plan, lab, task, budget)
+                file.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+                print(f"ranks of {task}, {budget}", flush=True)
+    return made
+
+
+# ---- runs ------------------------------------------------------------------------------------------------------------
+
+
+def runs_of(plan: dict[str, Any], stage: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a stage has to train, seed after seed, so that whatever is there is paired."""
+
+    def run(**what: Any) -> dict[str, Any]:
+        return {"stage": stage, **what}
+
+    screen, confirm = plan["screen"], plan["confirm"]
+    if stage == "screen":
+        return [
+            run(task=t, budget=screen["budget"], arm=a, lr=lr, seed=s)
+            for s in screen["seeds"] for t in screen["tasks"] for lr in screen["lrs"] for a in plan["arms"]
+        ]  # fmt: skip
+    budgets = {confirm["budget"]: confirm["arms"], "second": confirm["second_budget"]}
+    if stage == "lrs":
+        return [
+            run(task=t, budget=b, arm=a, lr=lr, seed=confirm["lr_seed"])
+            for t in plan["tasks"] for b, arms in budgets.items() for a in arms for lr in confirm["lrs"]
+        ]  # fmt: skip
+    if stage in ("confirm", "second"):
+        budget = confirm["budget"] if stage == "confirm" else "second"
+        return [
+            run(task=t, budget=budget, arm=a, lr=best_lr(rows, t, budget, a)[0], seed=s)
+            for s in confirm["seeds"] for t in plan["tasks"] for a in budgets[budget]
+        ]  # fmt: skip
+    places = [f"{kind}.{band}" for kind in plan["prediction"]["kinds"] for band in range(plan["prediction"]["bands"])]
+    return [run(task=t, arm=a) for t in plan["prediction"]["tasks"] for a in ("uniform", *places)]
+
+
+def best_lr(rows: Sequence[dict[str, Any]], task: str, budget: str, arm: str) -> tuple[float, bool]:
+    """The learning rate of an arm with the lowest validation loss, and whether it is an edge of the grid."""
+    found = {r["lr"]: r["loss"] for r in rows if (r["stage"], r["task"], r.get("budget"), r["arm"]) ==
+             ("lrs", task, budget, arm)}  # fmt: skip
+    if not found:
+        raise SystemExit(f"the stage lrs has no rows of {arm} on {task} yet")
+    best = min(found, key=lambda lr: found[lr])
+    return best, best in (min(found), max(found))
+
+
+def chosen(plan: dict[str, Any], rows: Sequence[dict[str, Any]], task: str, kind: str) -> str:
+    """The arm of a kind (ours, peer) that did best on the other tasks of the screen."""
+    others = [t for t in plan["screen"]["tasks"] if t != task]
+
+    def level(arm: str, on: str) -> float:
+        by_lr: dict[float, list[float]] = {}
+        for row in rows:
+            if (row["stage"], row["task"], row["arm"]) == ("screen", on, arm):
+                by_lr.setdefault(row["lr"], []).append(row["loss"])
+        full = [float(np.mean(v)) for v in by_lr.values() if len(v) == len(plan["screen"]["seeds"])]
+        if len(full) < len(plan["screen"]["lrs"]):
+            raise SystemExit(f"the screen has not all rows of {arm} on {on} yet")
+        return min(full)
+
+    arms = [arm for arm, what in plan["arms"].items() if what == kind]
+    return min(arms, key=lambda arm: float(np.mean([level(arm, t) - level("uniform", t) for t in others])))
+
+
+def measure(plan: dict[str, Any], lab: Path, made: dict[str, Any], rows: Sequence[dict[str, Any]], run: Any) -> Any:
+    """Train one run and take its held-out loss."""
+    from lorascope.config.allocation import allocation_of
+    from lorascope.runs.trials import trial
+
+    stage, task, arm = run["stage"], run["task"], run["arm"]
+    bench = bench_of(json.dumps(plan), lab, task)
+    if stage == "prediction":
+        from predictions import predicted
+
+        settings = {name: plan["prediction"][name] for name in ("lr", "seed", "steps")}
+        return predicted(plan["prediction"], configure(plan, lab, task, **settings), bench, arm)
+    steps = plan["screen" if stage == "screen" else "confirm"]["steps"]
+    config = configure(plan, lab, task, lr=run["lr"], seed=run["seed"], steps=steps)
+    on = "validation" if stage in ("screen", "lrs") else "test"
+    name = chosen(plan, rows, task, {"chosen": "ours", "peer": "peer"}[arm]) if arm in ("chosen", "peer") else arm
+    allocation = allocation_of(made[task][run["budget"]]["allocations"][name], RANKS.name)
+    found = trial(config, bench, allocation, on=on)
+    return {
+        "loss": found.mean, "tokens": int(found.tokens.sum()), "allocation": name, "params": allocation.used_params,
+        "config_hash": config.hash,
+    }  # fmt: skip
+
+
+# ---- what the rows say -----------------------------------------------------------------------------------------------
+
+
+def contrasts(plan: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The primary contrast and the others: difference, interval, p; none before all seeds of all tasks are there."""
+    from lorascope.analysis.paired import interval, p_values
+    from lorascope.analysis.statistics import holm
+
+    losses = {(r["task"], r["arm"], r["seed"]): r["loss"] for r in rows if r["stage"] == "confirm"}
+    seeds, lines, others = plan["confirm"]["seeds"], [], []
+    for place, (one, two) in enumerate([plan["primary"], *plan["contrasts"]]):
+        keys = [(t, s) for s in seeds for t in plan["tasks"]]
+        if not all((t, arm, s) in losses for t, s in keys for arm in (one, two)):
+            return ["contrasts: not all rows of the stage confirm are there yet"]
+        d = np.array([np.mean([losses[t, one, s] - losses[t, two, s] for t in plan["tasks"]]) for s in seeds])
+        low, high = interval(d)
+        p = float(p_values(d[None])[0])
+        lines.append(f"| {one} - {two} | {len(seeds)} | {d.mean():+.4f} | {low:+.4f} to {high:+.4f} |")
+        if place:
+            others.append(p)
+        else:
+            lines[0] += f" {p:.4f} (primary) |"
+    for place, p in enumerate(holm(np.array(others))):
+        lines[place + 1] += f" {p:.4f} (Holm) |"
+    return ["| contrast | seeds | nats per answer token | 95 % interval | p |", "|---" * 5 + "|", *lines]
+
+
+def table(plan: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for each arm of each stage and task: mean loss and mean paired difference from uniform."""
+    lines: list[str] = []
+    for stage in ("screen", "confirm", "second"):
+        for task in plan["tasks"]:
+            mine = [r for r in rows if (r["stage"], r["task"]) == (stage, task)]
+            if not mine:
+                continue
+            lines += [
+                "",
+                f"{stage}, {task}",
+                "",
+                "| arm | lr | runs | mean | minus uniform | range over seeds |",
+                "|---" * 6 + "|",
+            ]
+            for arm, lr in dict.fromkeys((r["arm"], r["lr"]) for r in mine):
+                lines.append(
+                    _line(mine, arm, lr, edge=stage != "screen" and best_lr(rows, task, mine[0]["budget"], arm)[1])
+                )
+    if any(r["stage"] == "confirm" for r in rows):
+        lines += ["", *contrasts(plan, rows)]
+    if any(r["stage"] == "prediction" for r in rows):
+        from predictions import correlations
+
+        lines += ["", *correlations(plan["prediction"], rows, json.loads(RANKS.read_text(encoding="utf-8")))]
+    return lines[1:]
+
+
+def _line(rows: Sequence[dict[str, Any]], arm: str, lr: float, *, edge: bool) -> str:
+    """Uniform is compared at the same learning rate in the screen, at its own best one later: there it has one."""
+    own = {r["seed"]: r["loss"] for r in rows if (r["arm"], r["lr"]) == (arm, lr)}
+    rates = {r["lr"] for r in rows if r["arm"] == "uniform"}
+    even = {
+        r["seed"]: r["loss"] for r in rows if r["arm"] == "uniform" and r["lr"] == (lr if lr in rates else min(rates))
+    }
+    d = [own[s] - even[s] for s in own if s in even] if arm != "uniform" else []
+    gap = f"{np.mean(d):+.4f} | {min(d):+.4f} to {max(d):+.4f}" if d else "- | -"
+    return f"| {arm} | {lr:g}{' (edge)' if edge else ''} | {len(own)} | {np.mean(list(own.values())):.4f} | {gap} |"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("stage", nargs="?", default="all", choices=(*STAGES, "all"))
+    parser.add_argument("--lab", type=Path, default=records.LAB)
+    parser.add_argument("--minutes", type=float, help="begin no run after so many minutes")
+    parser.add_argument("--runs", type=int, help="make so many runs of a stage at most")
+    parser.add_argument("--part", default="0/1", help="I/N: every N-th run from the I-th on")
+    parser.add_argument("--table", action="store_true", help="print what the rows say, and run nothing")
+    options = parser.parse_args(argv)
+    plan = json.loads(PLAN.read_text(encoding="utf-8"))
+    if options.table:
+        print(*table(plan, records.read_rows(plan, ROWS)), sep="\n")
+        return
+    if not (options.lab / "base" / "config.json").is_file():
+        raise SystemExit(f"no model and data at {options.lab}")
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    deadline = None if options.minutes is None else time.monotonic() + 60 * options.minutes
+    one, several = (int(part) for part in options.part.split("/"))
+    made = make_ranks(plan, options.lab, RANKS)
+    for stage in STAGES[1:] if options.stage == "all" else [s for s in STAGES[1:] if s == options.stage]:
+        rows = records.read_rows(plan, ROWS)
+        left = records.go_on(
+            plan, ROWS, runs_of(plan, stage, rows), lambda run, rows=rows: measure(plan, options.lab, made, rows, run),
+            deadline=deadline, limit=options.runs, part=(one, several),
+        )  # fmt: skip
+        print(f"{stage}: {left} runs are left", flush=True)
+        if left:
+            return
+
+
+if __name__ == "__main__":
+    main()
