@@ -85,11 +85,10 @@ def choose(study: Study, folder: Path, tuning: Sequence[Trial]) -> Choices:
 
 def _mixed(pilot: Trial, stem: Path) -> str:
     """The file of an allocation at the pilot's parameters: in every layer the group whose update is larger."""
-    from lorascope.analysis.allocating.methods import Evidence, allot
-    from lorascope.analysis.budgets import used_params
-    from lorascope.config.allocation import Allocation, constant_alphas
+    from lorascope.analysis.allocating.methods import Evidence
     from lorascope.models.base import load_config_only
     from lorascope.runs.adapting import choose as choose_modules
+    from lorascope.runs.allocating import allocation_for
 
     base = load_config_only(pilot.config.model)
     modules = choose_modules(base, pilot.config.lora).targets
@@ -97,16 +96,9 @@ def _mixed(pilot: Trial, stem: Path) -> str:
     updates = table[table["score"] == "update_sq"]
     last = updates[updates["step"] == updates["step"].max()].groupby("module", observed=True)["value"].sum()
     budget = rundir.read_json(pilot.folder / rundir.RESULTS)["parameters"]["trained"]
-    ranks = allot(modules, budget, "mixed", Evidence(scores={path: float(v) ** 0.5 for path, v in last.items()}))
-    lora = pilot.config.lora
-    allocation = Allocation(
-        ranks=ranks,
-        alphas=constant_alphas(ranks, lora.lora_alpha / lora.r),
-        budget_params=budget,
-        used_params=used_params(modules, ranks),
-        method="mixed",
-        base_model=base.model_id,
-    )
+    weights = Evidence(scores={path: float(v) ** 0.5 for path, v in last.items()})
+    scaling = pilot.config.lora.lora_alpha / pilot.config.lora.r
+    allocation = allocation_for(modules, budget, "mixed", weights, scaling=scaling, base_model=base.model_id)
     text = allocation.to_json()
     # The digest is in the name, so that other ranks are another configuration.
     file = stem.with_name(f"{stem.name}_{hashlib.sha256(text.encode()).hexdigest()[:8]}.json")
