@@ -22,11 +22,9 @@ def places(plan: dict[str, Any], modules: Sequence[Any]) -> dict[str, list[Any]]
 
 def predicted(plan: dict[str, Any], config: Any, bench: Any, arm: str) -> dict[str, Any]:
     """One placement trained; or, of uniform, the loss before training, after it, and without each placement."""
-    import torch
-
     from lorascope.analysis.allocating.methods import Evidence
     from lorascope.evaluation.answer_loss import answer_losses
-    from lorascope.models.adapters import adapter_tensors
+    from lorascope.models.knockout import knocked_out
     from lorascope.models.modules import find_modules
     from lorascope.runs.allocating import allocation_for
     from lorascope.runs.trials import losses, trained
@@ -43,17 +41,8 @@ def predicted(plan: dict[str, Any], config: Any, bench: Any, arm: str) -> dict[s
         if arm == "uniform":
             row["without"] = {}
             for name, members in where.items():
-                paths = {m.path for m in members}
-                mats = [
-                    t.parameter for t in adapter_tensors(adapted.model) if t.matrix == "B" and t.module.path in paths
-                ]
-                kept = [b.detach().clone() for b in mats]
-                with torch.no_grad():
-                    for b in mats:
-                        b.zero_()
+                with knocked_out(adapted, {m.path for m in members}):
                     row["without"][name] = losses(bench, adapted, "validation").mean
-                    for b, before in zip(mats, kept, strict=True):
-                        b.copy_(before)
     if arm == "uniform":
         pad = bench.base.tokenizer.pad_token_id
         nats, tokens = answer_losses(bench.base.model, bench.held_out["validation"], pad_id=pad)
