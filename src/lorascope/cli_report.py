@@ -100,8 +100,15 @@ def _page(folders: list[Path], samples: int | None, *, live: str = "") -> str:
     from lorascope.report.page_profile import pairs_of, profile_source
     from lorascope.report.page_run import SAMPLES, run_source
     from lorascope.report.page_source import Source
+    from lorascope.report.page_study import is_study, study_page
     from lorascope.runs.unfinished import so_far
 
+    studies = [folder for folder in folders if is_study(folder)]
+    if studies and len(folders) > 1:
+        what = f"{studies[0]} holds a study, which has a page of its own"
+        raise RunError("no-run", what, f"lorascope report {studies[0]}", f"lorascope report {studies[0]}/runs/*")
+    if studies:
+        return study_page(studies[0])
     for folder in folders:
         if not _is_profile(folder):
             _known(folder)

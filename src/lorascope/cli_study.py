@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from lorascope.cli_options import Option, screen_options, setting_options
 from lorascope.cli_split import Given
 from lorascope.errors import ConfigError, GateNotMet
 from lorascope.report.terminal import Console, short
+from lorascope.runs import rundir
 
 if TYPE_CHECKING:
     from lorascope.studies.experiment import Execute, StudyRecord
@@ -61,14 +63,18 @@ def study(given: Given, console: Console) -> Any:
         found = plan_study(chosen, folder, len(slots(jobs)), console)
         console.next(given.without("plan"))
         return found
+    from lorascope.report.page_study import write_study_page
     from lorascope.studies.experiment import run_study
     from lorascope.studies.page import write_page
 
     record = run_study(chosen, folder, _executor(given, jobs), console)
     shown = _show(record, console)
-    files = write_page(chosen, record.table, record.verdicts, folder, given.without("quiet", "json"))
+    command = given.without("quiet", "json")
+    rundir.write_text(folder / rundir.STUDY_COMMAND, f"{command}\n")
+    files = write_page(chosen, record.table, record.verdicts, folder, command)
+    files.append(write_study_page(folder))
     console.saved(folder, *files)
-    console.next(f"lorascope report {folder}/runs/* -o {chosen.name}.html", given.without("plan") + " --plan")
+    console.next(shlex.join(["open", str(folder / rundir.REPORT)]), given.without("plan") + " --plan")
     undecided = [verdict.name for verdict in record.verdicts if verdict.outcome == "undecided"]
     if given.get("require") and undecided:
         raise GateNotMet(

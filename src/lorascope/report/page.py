@@ -29,7 +29,7 @@ from lorascope.report.page_run import SAMPLES, run_source
 from lorascope.report.page_source import Source
 from lorascope.runs import rundir
 
-SCRIPTS = ("facts.js", "draw.js", "map.js", "difference.js", "explore.js", "sections.js", "page.js")
+SCRIPTS = ("facts.js", "draw.js", "map.js", "difference.js", "explore.js", "sections.js", "study.js", "page.js")
 TITLE = 60
 """Most characters of a name in the title of the window."""
 
@@ -93,6 +93,12 @@ def page_of(
         "live": live,
         "sources": parts,
     }
+    return render(content, blob)
+
+
+def render(content: Mapping[str, Any], blob: bytes = b"") -> str:
+    """The text of a page: its content and the bytes of its parts, in the template that draws them."""
+    title, live = str(content["title"]), str(content["live"])
     script = "\n".join(_template(name) for name in SCRIPTS)
     style = _template("page.css")
     policy = [

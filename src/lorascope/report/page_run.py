@@ -40,7 +40,7 @@ def run_source(
     state = "finished" if results is None else str(results["status"])
     found: Mapping[str, Any] = rundir.read_json(folder / rundir.RESULTS) if results is None else results
     if table is None:
-        table = _table(folder / rundir.GRADIENT_TABLE)
+        table = read_table(folder / rundir.GRADIENT_TABLE)
     config = rundir.read_json(folder / rundir.CONFIG)
     evaluation = _if_there(folder / rundir.evaluation_name(_task_name(found)))
     base = _if_there(folder / rundir.BASE_EVALUATION)
@@ -75,7 +75,8 @@ def run_source(
     return Source(shown, model_map)
 
 
-def _table(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
+    """A table of a run or a study, or a RunError that names the file."""
     try:
         return pd.read_parquet(path)
     except FileNotFoundError:

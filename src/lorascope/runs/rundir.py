@@ -47,11 +47,30 @@ BASE_EVALUATION = "base_evaluation.json"
 HELD_OUT = "held_out.json"
 """Of a run of a study: losses on test rows, with and without the adapters of each group."""
 
+PROOF = "proof.jsonl"
+"""Every training of `lorascope recommend --prove`, a line each."""
+RECOMMENDATION = "recommendation.json"
+SHUFFLED = "shuffled_answers"
+"""In a profile's folder: the profile of the same prompts with each other's answers, where it was asked for."""
+
+ADAPTERS = "adapters.json"
+"""How a finished run's adapters change their weights, with `lorascope probe RUN`."""
+
 PROFILE = "profile.json"
 """Of a probe's folder; written last."""
 PROFILE_TABLE = "profile.parquet"
 PROFILE_SPECTRA = "spectra.parquet"
 PROFILE_PLOTS = ("sensitivity_map", "sensitivity_groups")
+
+STUDY_PLAN = "plan.json"
+"""Of a study's folder; written before its first run."""
+STUDY_VERDICTS = "verdicts.json"
+"""Written when all runs are there."""
+STUDY_TABLE, STUDY_CSV, STUDY_LATEX = "results.parquet", "results.csv", "results.tex"
+STUDY_RUNS = "runs"
+"""Folder of its run folders."""
+STUDY_COMMAND = "command.txt"
+"""What was typed."""
 
 State = Literal["absent", "finished", "unfinished", "foreign"]
 
@@ -59,6 +78,11 @@ State = Literal["absent", "finished", "unfinished", "foreign"]
 def evaluation_name(dataset: str) -> str:
     """File of the evaluation of a task."""
     return f"{dataset}_evaluation.json"
+
+
+def knock_out_name(by: str) -> str:
+    """File of what the held-out loss is without the adapters of each unit: a kind or a module."""
+    return f"knock_out_{by}.json"
 
 
 def state(folder: Path) -> State:

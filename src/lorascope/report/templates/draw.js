@@ -174,6 +174,7 @@ function lineChart({ title, unit, lines, phases = [], bounds, onstep, fromZero =
         stroke: line.color,
         "stroke-width": line.width ?? 2,
         "stroke-dasharray": line.dash || null,
+        "stroke-opacity": line.opacity,
         "stroke-linejoin": "round",
       }),
     );

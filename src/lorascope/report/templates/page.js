@@ -27,6 +27,14 @@ function boot() {
 
 function show(found) {
   page = found;
+  if (page.study) showStudy();
+  else showSources();
+  window.addEventListener("beforeprint", printed);
+  if (page.live) follow();
+  document.documentElement.dataset.ready = Math.round(performance.now());
+}
+
+function showSources() {
   page.sources.forEach((source, i) => {
     source.letter = i < 26 ? String.fromCharCode(65 + i) : `R${i + 1}`;
   });
@@ -52,9 +60,6 @@ function show(found) {
     "resize",
     debounce(() => choose({ resized: true })),
   );
-  window.addEventListener("beforeprint", printed);
-  if (page.live) follow();
-  document.documentElement.dataset.ready = Math.round(performance.now());
 }
 
 const debounce = (act) => {
@@ -75,7 +80,8 @@ function head() {
   byId("title").textContent = page.title;
   byId("state").textContent = page.about;
   byId("verdict").replaceChildren(...page.verdict.map((words) => make("p", {}, words)));
-  const count = page.sources.reduce((sum, source) => sum + source.notes.length, 0);
+  const told = page.study ? [page.study] : page.sources;
+  const count = told.reduce((sum, source) => sum + source.notes.length, 0);
   const [firstWords, ...more] = page.sure;
   byId("trust").replaceChildren(
     make(
@@ -85,7 +91,7 @@ function head() {
     ),
     make("details", {}, make("summary", {}, `how sure? ${firstWords}`), ...more.map((words) => make("p", {}, words))),
   );
-  let which = page.sources.find((source) => source.exports.length) ?? page.sources[0];
+  let which = told.find((source) => source.exports.length) ?? told[0];
   let format = 0;
   const buttons = byId("exports");
   const said = make("span", { role: "status", class: "small" });
@@ -196,7 +202,7 @@ function printed() {
   const sources = chosen().filter((source) => scoreOf(source, state.score));
   const now = document.documentElement.dataset.theme;
   document.documentElement.dataset.theme = "light";
-  byId("print").replaceChildren(
+  byId("print")?.replaceChildren(
     ...sources.flatMap((source) => {
       const frames = framesOf(source, scoreOf(source, state.score), state.matrix);
       return (frames.count > 1 ? [0, 0.25, 0.5, 1] : [0]).map((share) => {
