@@ -27,7 +27,7 @@ def serve(page: Callable[[str], str], version: Callable[[], str], port: int, con
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            console.note("stopped watching; the run goes on")
+            console.note("stopped watching; the run itself is untouched")
 
 
 def make_server(page: Callable[[str], str], version: Callable[[], str], port: int) -> ThreadingHTTPServer:
