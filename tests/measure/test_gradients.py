@@ -123,6 +123,36 @@ def test_the_callback_in_trls_sfttrainer_measures_the_same(accumulation: int, tm
     assert max(errors(callback, seen, data, accumulation)) < 1e-5
 
 
+def test_trls_sfttrainer_logs_a_curve_for_each_group_and_prints_no_line_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = rows(8)
+    batches = [collate([row], 0, "answer") for row in data]
+    dataset = Dataset.from_list(
+        [{name: batch[name][0].tolist() for name in ("input_ids", "labels")} for batch in batches]
+    )
+    options = arguments(tmp_path, logging_strategy="steps", logging_steps=1)
+    del options["remove_unused_columns"]
+    keys, lines = [], []
+    for callbacks in ([], [GradientNormCallback(tmp_path / "ours")]):
+        watched = SFTTrainer(
+            model=lora_toy(["embed_tokens", "q_proj", "up_proj"]),
+            args=SFTConfig(**options, bf16=False, activation_checkpointing=False, max_length=None),
+            train_dataset=dataset,
+            processing_class=toy_tokenizer(),
+            callbacks=callbacks,
+        )
+        watched.train()
+        keys.append([set(logs) for logs in watched.state.log_history if "loss" in logs])
+        lines.append(sum(text.count("\n") for text in capsys.readouterr()))
+    bare, ours = keys
+    assert len(bare) == len(ours) > 1
+    for without, having in zip(bare, ours, strict=True):
+        assert having - without == {"lora/attention", "lora/mlp", "lora/embedding"}  # TRL takes no head
+        assert without <= having
+    assert lines[0] == lines[1] > 0
+
+
 def test_weights_are_bit_equal_to_those_of_a_plain_trainer_that_clips_itself(tmp_path: Path) -> None:
     data = rows(2 * 2 * 4)
     for max_grad_norm in (0.05, 0.0):
