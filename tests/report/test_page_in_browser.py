@@ -217,12 +217,52 @@ def test_axe_finds_nothing_serious(opened, file, scheme):
     assert serious == []
 
 
+def rows_of(page, table):
+    """The cells of a table as text."""
+    return [row.locator("td").all_text_contents() for row in page.locator(f"{table} tbody tr").all()]
+
+
+def test_every_chart_has_a_table_with_its_numbers(opened, folder, file):
+    page = opened(file)
+    cell(page, "q", 0).click()
+    for details in page.locator("details").all():
+        details.evaluate("e => { e.open = true; }")
+    page.locator("#series tbody tr").first.wait_for()
+    figures = page.locator("main figure, #grids")
+    tables = [page.locator(f"#{name} table").count() for name in ("maptable", "series", "groups", "norms", "losses")]
+    assert tables == [1] * 5
+    assert figures.count() == 7  # map, cell, groups, norms, losses, two metrics
+    shown = rows_of(page, "#maptable")
+    cells = page.locator("#grids [data-value]").evaluate_all("all => all.map(e => Number(e.dataset.value))")
+    assert len(cells) == 28
+    assert len(shown) == 28 + 7 + 4  # the margins too
+    for value, row in zip(cells, shown, strict=False):
+        assert float(row[2]) == pytest.approx(value, rel=6e-3)
+    table = pd.read_parquet(folder / "gradient_analysis.parquet")
+    facts = table[(table["score"] == "grad_sq") & (table["projection"] == "down")]
+    sums = facts.groupby("step")[["value", "numel"]].sum()
+    (down,) = [row for row in shown if row[:2] == ["all", "down"]]
+    assert float(down[2]) == pytest.approx(float((sums["value"] / sums["numel"]).mean() ** 0.5), rel=6e-3)
+    for name in ("groups", "metrics"):
+        drawn = " ".join(page.locator(f"#{name} svg text").all_text_contents())
+        for row in rows_of(page, f"#{name}"):
+            number = row[1] if name == "groups" else row[3]
+            assert number in drawn, row
+    for name in ("norms", "losses"):
+        lines = page.locator(f"#{name} thead th").all_text_contents()
+        assert lines == ["step", *(["attention", "MLP"] if name == "norms" else ["training", "validation"])]
+        assert len(rows_of(page, f"#{name}")) == (40 if name == "norms" else 41)
+
+
 def test_print_shows_four_maps_every_table_and_no_control(opened, file):
     page = opened(file, scheme="dark")
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")
     assert page.locator("#print svg").count() == 4
     assert page.locator("#print svg").first.is_visible()
+    for name in ("map", "print", "groups", "norms", "losses", "metrics", "budget", "samples", "notes", "facts"):
+        assert page.locator(f"#{name}").is_visible(), name
+    assert page.locator("#maptable tbody tr").first.is_visible()
     assert page.locator("details:not([open])").count() == 0
     for control in page.locator("button, select, input").all():
         assert not control.is_visible()

@@ -176,25 +176,31 @@ function grids(change) {
     byId("maptable").replaceChildren(mapTable(sources));
 }
 
+/** The numbers of the maps: every cell, then the margins, which are of the same sums. */
 function mapTable(sources) {
-  return asTable(["layer", "projection", ...sources.map((source) => (several() ? source.letter : state.matrix))], () =>
-    [...new Map(sources.flatMap((source) => source.map.cells).map((cell) => [cell.key, cell])).values()].map((cell) => [
-      cell.layer === null ? GROUPS[cell.group] : `${cell.layer}`,
-      cell.projection,
-      ...sources.map((source) => {
-        const [score, mine] = [scoreOf(source, state.score), source.byKey.get(cell.key)];
-        if (!mine) return null;
-        const number = value(
-          source,
-          score,
-          state.matrix,
-          [mine],
-          state.step === null ? null : frameAt(framesOf(source, score, state.matrix), state.step),
-        );
-        return Number.isNaN(number) ? null : number;
-      }),
-    ]),
-  );
+  const number = (source, cells) => {
+    const score = scoreOf(source, state.score);
+    if (!cells.length) return null;
+    const frame = state.step === null ? null : frameAt(framesOf(source, score, state.matrix), state.step);
+    const found = value(source, score, state.matrix, cells, frame);
+    return Number.isNaN(found) ? null : found;
+  };
+  return asTable(["layer", "projection", ...sources.map((source) => (several() ? source.letter : state.matrix))], () => {
+    const { rows, layers } = plan(sources);
+    const keyed = [...new Map(sources.flatMap((source) => source.map.cells).map((cell) => [cell.key, cell])).values()];
+    const line = (layer, projection, is) => [
+      layer,
+      projection,
+      ...sources.map((source) => number(source, source.map.cells.filter(is))),
+    ];
+    return [
+      ...keyed.map((cell) =>
+        line(cell.layer === null ? GROUPS[cell.group] : `${cell.layer}`, cell.projection, (one) => one.key === cell.key),
+      ),
+      ...rows.map((row) => line("all", row.projection, (one) => one.row === row.row)),
+      ...layers.map((layer) => line(`${layer}`, "all", (one) => one.layer === layer)),
+    ];
+  });
 }
 
 function legend() {
