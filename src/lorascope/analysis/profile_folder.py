@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lorascope.analysis.gains import gains_by_kind, taken
 from lorascope.analysis.sensitivity import PART_COLUMNS, SensitivityProfile
 from lorascope.analysis.statistics import Estimate, Interval
 from lorascope.errors import RunError
@@ -31,6 +32,7 @@ def save(profile: SensitivityProfile, folder: Path) -> Path:
             "tau": profile.tau,
             "loss": dict(zip(("value", "ci_low", "ci_high"), profile.loss, strict=True)),
             "verdict": summary(profile),
+            "gains": gains_of(profile),
             "about": dict(profile.about),
         },
     )
@@ -79,6 +81,18 @@ def summary(profile: SensitivityProfile) -> dict[str, Any] | None:
         return None
     plain = {name: getattr(found, name) for name in ("first", "second", "effect", "ci_low", "ci_high", "n", "more")}
     return {**plain, "decided": found.decided, "test": found.test, "sentence": str(found)}
+
+
+def gains_of(profile: SensitivityProfile) -> list[dict[str, Any]]:
+    """What updates of low rank gain, by kind and rank; empty where no whitened spectrum was taken."""
+    spectrum = taken(profile)
+    if spectrum is None:
+        return []
+    rows = gains_by_kind(profile, spectrum).itertuples(index=False, name=None)
+    return [
+        {"spectrum": spectrum, "kind": kind, "rank": int(rank), "raw": float(raw), "gain": float(gain)}
+        for kind, rank, raw, gain in rows
+    ]
 
 
 def _scores(profile: SensitivityProfile) -> pd.DataFrame:

@@ -199,6 +199,12 @@ class SensitivityProfile:
         edge = rows.groupby("module", sort=False)["noise"].transform("max")
         return {str(m): int(n) for m, n in (rows["value"] > edge).groupby(rows["module"], sort=False).sum().items()}
 
+    def gains(self, spectrum: str | None = None) -> pd.DataFrame:
+        """What the best update of each module takes off, by rank, nats per answer token: `analysis.gains.gains`."""
+        from lorascope.analysis import gains
+
+        return gains.gains(self, spectrum)
+
     def to_pandas(self) -> pd.DataFrame:
         """Every score of every part: the columns of the parts, score, value, ci_low, ci_high."""
         tables = []

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from lorascope.analysis.compare_cells import cells_between
-from lorascope.analysis.profile_folder import summary
+from lorascope.analysis.profile_folder import gains_of, summary
 from lorascope.analysis.sensitivity import COMPARED, INTENSIVE, SensitivityProfile
 from lorascope.analysis.statistics import Estimate, Floats, Ints
 from lorascope.config.scores import SCORES
@@ -257,7 +258,20 @@ def _looked_at(profile: SensitivityProfile) -> list[list[str]]:
     if tokens:
         rows.append(["tokens of a row", f"prompt {tokens['prompt']:g}, answer {tokens['answer']:g} (means)"])
     rows.append(["scores", ", ".join(name.replace("_", " ") for name in profile.scores)])
+    rows += [[f"gain at {rank}", text] for rank, text in _gains(profile)]
     return rows
+
+
+def _gains(profile: SensitivityProfile) -> list[tuple[str, str]]:
+    """(rank in words, what it gains by kind) where a whitened spectrum was taken."""
+    table = pd.DataFrame(gains_of(profile), columns=["kind", "rank", "gain"])
+    found = []
+    for rank, rows in table.groupby("rank"):
+        if rows["kind"].nunique() == table["kind"].nunique():
+            each = rows.sort_values("gain", ascending=False)
+            named = ", ".join(f"{kind} {short(gain)}" for kind, gain in zip(each["kind"], each["gain"], strict=True))
+            found.append((f"rank {rank}", f"{named} (nats per answer token, in the quadratic model)"))
+    return found
 
 
 def _facts(profile: SensitivityProfile) -> list[list[str]]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from lorascope.analysis.gains import gains_by_kind, taken
 from lorascope.analysis.sensitivity import COMPARED, SensitivityProfile
 from lorascope.report.terminal import short, table_lines
 
-ORDER = ("q", "k", "v", "qkv", "o", "gate", "up", "gate_up", "down", "embed", "head")
+ORDER = ("q", "k", "v", "qkv", "o", "gate", "up", "gate_up", "gate+up", "down", "embed", "head")
 """Rows of the map, the usual kinds first, then the others as they come."""
 _WORDS = {"mlp": "MLP"}
 _COLUMNS = 80
@@ -27,7 +28,9 @@ def profile_lines(profile: SensitivityProfile) -> list[str]:
     head += f"{about.get('rows', 0):,} rows; {about.get('stopped', '')}"
     tau = f" (tau {profile.tau:.2f})" if profile.tau == profile.tau else ""
     loss = f"loss before training {short(profile.loss.value)} nats per answer token"
-    return [head + tau, loss, "", *map_lines(profile), "", *kind_lines(profile), "", verdict_line(profile)]
+    worth = gain_lines(profile)
+    more = ["", *worth] if worth else []
+    return [head + tau, loss, "", *map_lines(profile), "", *kind_lines(profile), *more, "", verdict_line(profile)]
 
 
 def map_lines(profile: SensitivityProfile) -> list[str]:
@@ -85,7 +88,12 @@ def _mark(row: Row, low: float, high: float) -> str:
 
 def kinds_of(rows: Sequence[Row]) -> list[str]:
     """The kinds of modules in the order of the map."""
-    there = list(dict.fromkeys(row["projection"] for row in rows))
+    return kinds_in_order(row["projection"] for row in rows)
+
+
+def kinds_in_order(kinds: Iterable[str]) -> list[str]:
+    """The usual kinds first, then the others as they come; each once."""
+    there = list(dict.fromkeys(kinds))
     return [kind for kind in ORDER if kind in there] + [kind for kind in there if kind not in ORDER]
 
 
@@ -111,6 +119,21 @@ def kind_lines(profile: SensitivityProfile) -> list[str]:
         )
     heads = ["kind", "group", "share", "95 % interval", "above noise", "gradient RMS", "strongest layers"]
     return table_lines(heads, rows)
+
+
+def gain_lines(profile: SensitivityProfile) -> list[str]:
+    """What the best update of rank r gains by kind, where a whitened spectrum was taken; otherwise nothing."""
+    spectrum = taken(profile)
+    if spectrum is None:
+        return []
+    table = gains_by_kind(profile, spectrum).pivot(index="kind", columns="rank", values="gain")
+    ranks = [rank for rank in table.columns if table[rank].notna().all()]
+    rows: list[list[object]] = [[kind, *map(float, table.loc[kind, ranks])] for kind in kinds_in_order(table.index)]
+    words = [
+        f"gain of the best update of rank r, nats per answer token, noise taken out ({spectrum.replace('_', ' ')});",
+        "of a quadratic model that holds near the weights: to compare kinds by, no forecast",
+    ]
+    return [*words, *table_lines(["kind", *(f"r = {rank}" for rank in ranks)], rows)]
 
 
 def records(table: pd.DataFrame) -> list[Row]:
