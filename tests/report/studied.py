@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from paged import big_table, results_of
 
-from lorascope.analysis.hypotheses import judge_all
+from lorascope.analysis.hypotheses import Contrast, Hypothesis, Part, Term, judge_all
 from lorascope.runs import rundir
 from lorascope.studies import results
-from lorascope.studies.builtin import lora_sensitivity
+from lorascope.studies.design import Study
 from lorascope.studies.measures import MEASURES
 
 STEPS = 6
@@ -21,18 +20,46 @@ BUDGET = {"method": "even", "asked": 4096, "used": 4000, "trained": 4000, "gap":
 
 
 def study(text=""):
-    """The study's own, of two tasks; `text` goes into every name that a user can choose."""
-    made = lora_sensitivity()
+    """A small study of its own; `text` goes into every name that a user can choose."""
     tasks = ("e2e_nlg", "samsum")
-    first, second = made.hypotheses[:2]
-    return replace(
-        made,
-        title=made.title + text,
+    shared = {"budget": "like=attention_only:r=8"}
+    parts = [part for task in tasks for part in _within(task)]
+    return Study(
+        name="lora_sensitivity",
+        title=f"Do attention and MLP matter differently?{text}",
+        common={"model": "embedded", "data_source": "builtin", "max_steps": str(STEPS)},
         tasks={name: {} for name in tasks},
-        left_out=(),
+        arms={"attention": {"target": "attention_only", **shared}, "mlp": {"target": "mlp_only", **shared},
+              "both": {"target": "both", **shared}},
         seeds=(1, 2, 3),
-        hypotheses=(first, replace(second, claim=second.claim + text)),
-    )
+        hypotheses=(
+            Hypothesis(name="H1", claim="MLP modules hold most of what is learnt", parts=tuple(parts), estimand="e",
+                       window="w"),
+            Hypothesis(name="H2", claim=f"early gradients are larger in MLP for E2E NLG{text}", estimand="e",
+                       window="w", parts=(_between("e2e_nlg", 1), _between("samsum", -1)), note="n = 1"),
+        ),
+    )  # fmt: skip
+
+
+def _within(task):
+    """MLP against attention in the runs of both."""
+    for name, measure, log in (("relative update", "update", True), ("knock-out", "knockout", False)):
+        terms = tuple(Term(task=task, arm="both", measure=f"{measure}_{group}", weight=w)
+                      for group, w in (("mlp", 1.0), ("attention", -1.0)))  # fmt: skip
+        contrast = Contrast(name=f"{task}: {name}", terms=terms, log=log, expect=1, smallest=0.1 if log else 0.01,
+                            unit="log ratio" if log else "nats/token")  # fmt: skip
+        yield Part(name=contrast.name, contrasts=(contrast,))
+
+
+def _between(task, expect):
+    """MLP's runs against attention's, looked at in two ways."""
+    contrasts = tuple(
+        Contrast(name=f"{task}: {scale}", log=True, expect=expect, smallest=0.1, unit="log ratio", terms=tuple(
+            Term(task=task, arm=arm, measure=f"early_{scale}_{arm}", weight=w)
+            for arm, w in (("mlp", 1.0), ("attention", -1.0))))
+        for scale in ("raw", "free")
+    )  # fmt: skip
+    return Part(name=task, contrasts=contrasts)
 
 
 def make_study(folder, *, text="", notes=()):
@@ -49,7 +76,7 @@ def make_study(folder, *, text="", notes=()):
             }  # fmt: skip
             name = f"{task}_{arm}_{seed}"
             about = {"task": task, "arm": arm, "seed": seed, "stage": "main", "lr": 0.01, "folder": name}
-            rows.append(about | {"config_hash": f"hash{seed}"} | row)
+            rows.append(about | {"steps": STEPS, "config_hash": f"hash{seed}"} | row)
             _make_run(folder / rundir.STUDY_RUNS / name, task, arm, seed, [*notes, text] if text else [*notes])
     table = pd.DataFrame(rows)
     results.write(table, folder)

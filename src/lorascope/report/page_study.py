@@ -63,7 +63,7 @@ def study_page(folder: Path) -> str:
             "name": str(plan["name"]),
             "title": str(plan["title"]),
             "verdicts": [_verdict(found, _laid_down(plan, found["name"])) for found in verdicts],
-            "arms": _arms(main),
+            "arms": _arms(main, records),
             "budget": _budget(plan, main, records),
             "groups": _groups(main, gradients),
             "curves": _curves(main, gradients),
@@ -137,11 +137,13 @@ def _verdict(found: Row, laid: Row) -> dict[str, Any]:
     }
 
 
-def _arms(main: pd.DataFrame) -> list[dict[str, Any]]:
+def _arms(main: pd.DataFrame, records: Mapping[str, Row]) -> list[dict[str, Any]]:
     """Mean over seeds of the losses of every cell, with the interval of each mean; not those of differences."""
     out = []
     for (task, arm), mine in main.groupby(["task", "arm"], sort=False):
-        row: dict[str, Any] = {"task": str(task), "arm": str(arm), "lr": float(mine["lr"].iloc[0]), "seeds": len(mine)}
+        steps = records[str(mine["folder"].iloc[0])]["steps"]
+        row: dict[str, Any] = {"task": str(task), "arm": str(arm), "lr": float(mine["lr"].iloc[0]), "steps": steps,
+                               "seeds": len(mine)}  # fmt: skip
         for name in LOSSES:
             values = mine[name].dropna().to_numpy(dtype=float)
             low, high = paired.interval(values)
@@ -245,6 +247,8 @@ def _notes(plan: Row, main: pd.DataFrame, records: Mapping[str, Row]) -> list[st
         cells = list(dict.fromkeys(f"{row['task']} {row['arm']}" for row in ends.to_dict("records")))
         if cells:
             said.append(f"the best learning rate is the smallest or largest that was tried: {', '.join(cells)}")
+    if ended := plan.get("early_only"):
+        said.append(f"runs of {', '.join(ended)} end with the early window: their losses are of a few steps")
     for arm, mine in main.groupby("arm", sort=False):
         counts = sorted({int(count) for count in mine["trained_parameters"]})
         if len(counts) > 1:

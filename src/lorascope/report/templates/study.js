@@ -56,11 +56,12 @@ function studySections(study) {
           "which vary less than these means do. Losses of different tasks do not compare.",
       ),
       make("div", { class: "charts" }, ...tasks.map((task) => armChart(task, study))),
-      asTable(["task", "arm", "learning rate", "seeds", "test loss", "low", "high", "validation loss", "low", "high"], () =>
+      asTable(["task", "arm", "learning rate", "steps", "seeds", "test loss", "low", "high", "validation loss", "low", "high"], () =>
         study.arms.map((cell) => [
           cell.task,
           cell.arm,
           `${cell.lr}`,
+          cell.steps,
           cell.seeds,
           ...cell.test_loss,
           ...cell.validation_loss,
@@ -228,17 +229,16 @@ function expectedTable(study) {
 }
 
 function armChart(task, study) {
-  const rows = study.arms
-    .filter((cell) => cell.task === task)
-    .map((cell) => {
-      const [value, low, high] = cell.test_loss.map((v) => v ?? NaN);
-      return { name: cell.arm, value, low, high, color: "var(--ink)" };
-    });
+  const cells = study.arms.filter((cell) => cell.task === task);
+  const rows = cells.map((cell) => {
+    const [value, low, high] = cell.test_loss.map((v) => v ?? NaN);
+    return { name: cell.arm, value, low, high, color: "var(--ink)" };
+  });
   const numbers = rows.flatMap((row) => [row.value, row.low, row.high]);
   return make(
     "div",
     {},
-    make("h3", {}, task),
+    make("h3", {}, `${task}, ${cells[0].steps} steps`),
     dotChart({
       title: `test loss on ${task}`,
       unit: "nats per answer token; lower is better",
