@@ -123,10 +123,10 @@ def _show(record: StudyRecord, console: Console) -> dict[str, Any]:
 
     rows = summary(record.table).to_dict("records")
     console.table(
-        ["task", "arm", "lr", "seeds", "parameters", "test loss", "sd over seeds"],
+        ["task", "arm", "lr", "steps", "seeds", "parameters", "test loss", "sd over seeds"],
         [
-            [row["task"], row["arm"], f"{row['lr']:g}", row["seeds"], int(row["trained_parameters"]), row["test_loss"],
-             row["test_loss_sd"] if row["seeds"] > 1 else None]
+            [row["task"], row["arm"], f"{row['lr']:g}", row["steps"], row["seeds"], int(row["trained_parameters"]),
+             row["test_loss"], row["test_loss_sd"] if row["seeds"] > 1 else None]
             for row in rows
         ],
     )  # fmt: skip

@@ -50,7 +50,7 @@ def test_arms_go_over_tasks_over_common_settings(grid):
 
 def test_tuning_runs_have_a_seed_of_their_own_and_every_rate(grid):
     study = replace(grid, lrs=("1e-3", "1e-2"))
-    trials = tuning_trials(study, HERE)
+    trials = tuning_trials(study, HERE, {})
     assert {t.seed for t in trials} == {TUNING_SEED}
     assert [(t.arm, t.config.training.lr) for t in trials] == [
         ("attention", 1e-3), ("attention", 1e-2), ("mlp", 1e-3), ("mlp", 1e-2)
@@ -61,10 +61,31 @@ def test_tuning_runs_have_a_seed_of_their_own_and_every_rate(grid):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("steps", "early"), [("40", 4), ("45", 5), ("100", 10)])
+def test_runs_of_which_only_the_beginning_is_judged_end_with_the_early_window(grid, steps, early):
+    study = replace(grid, common={**grid.common, "max_steps": steps}, early_only=("e2e_nlg",))
+    (whole, *_), (ended, *_) = (
+        main_trials(replace(study, early_only=()), HERE, Choices()),
+        main_trials(study, HERE, Choices()),
+    )
+    assert (whole.early, ended.early) == (early, early)
+    assert ended.config.training.max_steps == early
+    assert ended.config.training.warm_up == whole.config.training.warm_up  # so the rate of each step is the same
+    rest = replace(ended.config.training, max_steps=int(steps), warmup_steps=None, eval_every=None, save_every=None)
+    assert rest == whole.config.training
+
+
+def test_they_stay_whole_where_the_schedule_would_know_where_it_ends(grid):
+    study = replace(grid, common={**grid.common, "max_steps": "40", "warmup_steps": "1"}, early_only=("e2e_nlg",))
+    assert {t.config.training.max_steps for t in main_trials(study, HERE, Choices())} == {40}
+    with pytest.raises(ConfigError, match="no task of it"):
+        replace(grid, early_only=("samsum",))
+
+
 def test_a_mixed_arm_takes_ranks_and_rate_of_its_pilot(grid):
     study = replace(grid, arms={**grid.arms, "mixed": {"allocation": "mixed:mlp"}}, lrs=("1e-3", "1e-2"))
-    assert {t.arm for t in tuning_trials(study, HERE)} == {"attention", "mlp"}
-    assert {t.arm for t in tuning_trials(replace(study, lrs=()), HERE)} == {"mlp"}
+    assert {t.arm for t in tuning_trials(study, HERE, {})} == {"attention", "mlp"}
+    assert {t.arm for t in tuning_trials(replace(study, lrs=()), HERE, {})} == {"mlp"}
     chosen = Choices(
         lrs={("e2e_nlg", "attention"): "0.001", ("e2e_nlg", "mlp"): "0.01"},
         allocations={("e2e_nlg", "mixed"): "f.json"},
@@ -99,7 +120,7 @@ def test_built_in_studies_are_whole(name):
     assert study.name == name
     cells = set(study.cells)
     mixed = dict.fromkeys(study.cells, "a.json")
-    trials = [*tuning_trials(study, HERE), *main_trials(study, HERE, Choices(allocations=mixed))]
+    trials = [*tuning_trials(study, HERE, {}), *main_trials(study, HERE, Choices(allocations=mixed))]
     assert {(t.task, t.arm) for t in trials} == cells
     assert {t.config.lora.lora_dropout for t in trials} == {0.0}
     assert len(study.seeds) == 5

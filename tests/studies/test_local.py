@@ -41,9 +41,9 @@ def test_every_run_is_made_and_the_table_has_a_row_for_each(fake, grid, tmp_path
     assert (
         (tmp_path / "grid" / "results.csv")
         .read_text()
-        .startswith("task,arm,seed,stage,lr,folder,config_hash,test_loss")
+        .startswith("task,arm,seed,stage,lr,steps,folder,config_hash,test_loss")
     )
-    assert r"e2e\_nlg & mlp & 3 & 1,000 & 2.1200 (0.0100)" in (tmp_path / "grid" / "results.tex").read_text()
+    assert r"e2e\_nlg & mlp & 10 & 3 & 1,000 & 2.1200 (0.0100)" in (tmp_path / "grid" / "results.tex").read_text()
     plan = json.loads((tmp_path / "grid" / "plan.json").read_text())
     assert plan["hypotheses"][0]["unit_of_replication"] == "seed, paired"
 

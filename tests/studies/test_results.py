@@ -70,10 +70,10 @@ def folder(tmp_path):
 
 
 def test_the_measures_of_a_run_by_hand(folder):
-    found = results.measures(folder)
+    found = results.measures(folder, 2)
     assert set(found) == set(MEASURES) | {"metric_rouge1"}
     assert found["test_loss"] == 1.0
-    assert found["early_raw_attention"] == 3.0  # the first tenth are two steps: (2 + 4) / 2
+    assert found["early_raw_attention"] == 3.0  # two steps are early: (2 + 4) / 2
     assert found["early_raw_mlp"] == 6.0
     assert found["whole_raw_attention"] == pytest.approx((2 + 4 + 18) / 20)
     assert found["early_free_mlp"] == pytest.approx(2 * found["early_free_attention"])
@@ -86,9 +86,9 @@ def test_the_measures_of_a_run_by_hand(folder):
 
 def test_the_latex_table_is_one():
     frame = pd.DataFrame(
-        {"task": "a_b", "arm": "x", "seed": [1, 2], "stage": "main", "lr": 1e-3, "test_loss": [1.0, 2.0],
+        {"task": "a_b", "arm": "x", "seed": [1, 2], "stage": "main", "lr": 1e-3, "steps": 40, "test_loss": [1.0, 2.0],
          "validation_loss": [1.0, 1.0], "trained_parameters": 1200.0}
     )  # fmt: skip
     text = results.latex(results.summary(frame))
-    assert r"a\_b & x & 2 & 1,200 & 1.5000 (0.707) & 1.0000 (0)" in text
-    assert text.count("&") == 2 * 5
+    assert r"a\_b & x & 40 & 2 & 1,200 & 1.5000 (0.707) & 1.0000 (0)" in text
+    assert text.count("&") == 2 * 6

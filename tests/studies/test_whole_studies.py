@@ -9,11 +9,24 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from lorascope.evaluation.answer_loss import answer_losses
+from lorascope.models.adapters import load_adapter
+from lorascope.models.base import load_base
+from lorascope.models.knockout import without
+from lorascope.report.terminal import Console
 from lorascope.runs import rundir
+from lorascope.studies.design import Choices, main_trials
+from lorascope.studies.reading import find_study
+from lorascope.studies.work import work
+from lorascope.tasks import find_task
+from lorascope.tasks.split import load_evaluation
+from lorascope.training.encoding import encode
 from toy import save_toy
 
 pytestmark = pytest.mark.slow
@@ -75,16 +88,51 @@ def test_killed_at_ten_moments_a_study_ends_in_the_same_parquet(file):
     assert (file.parent / "results" / "placement" / "results.parquet").read_bytes() == whole
 
 
+def test_the_steps_of_a_run_that_ends_early_are_those_of_the_whole_run(file, tmp_path):
+    whole = replace(find_study(str(file)), arms={"both": {"target": "both"}, "mlp": {"target": "mlp_only"}}, seeds=(1,))
+    whole = replace(whole, common={**whole.common, "max_steps": "20"}, hypotheses=())
+    tables = []
+    for study in (whole, replace(whole, early_only=tuple(whole.tasks))):
+        trial = main_trials(study, tmp_path / f"{len(study.early_only)}", Choices())[0]
+        work(trial.config, console=Console(quiet=True))
+        table = pd.read_parquet(trial.folder / rundir.GRADIENT_TABLE)
+        tables.append(table[(table["score"] == "grad_sq") & (table["step"] <= trial.early)].reset_index(drop=True))
+    assert sorted(tables[0]["step"].unique()) == [1, 2]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+def test_losses_on_test_rows_with_and_without_the_adapters_of_each_group(file, tmp_path):
+    study = replace(find_study(str(file)), arms={"both": {"target": "both"}, "mlp": {"target": "mlp_only"}}, seeds=(1,))
+    for trial in main_trials(replace(study, hypotheses=()), tmp_path, Choices()):
+        work(trial.config, console=Console(quiet=True))
+        found = rundir.read_json(trial.folder / rundir.HELD_OUT)
+        adapted = load_adapter(load_base(trial.config.model), trial.folder / rundir.FINAL_MODEL)
+        task = find_task(trial.config.data)
+        examples = load_evaluation(task, trial.config.data, trial.config.evaluation.eval_samples).examples
+        rows, _ = encode(examples, adapted.tokenizer, 400)
+
+        def loss(adapted=adapted, rows=rows):
+            nats, tokens = answer_losses(adapted.model, rows, pad_id=0)
+            return pytest.approx(nats.sum() / tokens.sum())
+
+        assert found["rows"] == 5
+        assert found["tuned"] == loss()
+        with adapted.model.disable_adapter():
+            assert found["base"] == loss()
+        assert set(found["without"]) == set(found["parameters"]) == {target.group for target in adapted.targets}
+        for group in found["without"]:
+            with without(adapted, [group]):
+                assert found["without"][group] == loss()
+
+
 @pytest.mark.timeout(1200)
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
 def test_on_a_cluster_of_two_nodes_a_workers_death_costs_nothing_but_time(file, monkeypatch):
     import ray
     from ray.cluster_utils import Cluster
 
-    from lorascope.report.terminal import Console
     from lorascope.studies.experiment import run_study
     from lorascope.studies.on_ray import run_on_ray
-    from lorascope.studies.reading import find_study
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.chdir(file.parent)

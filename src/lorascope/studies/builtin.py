@@ -11,24 +11,25 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from lorascope.analysis.hypotheses import Contrast, Hypothesis, Part, Term
-from lorascope.studies.design import MIXED, Settings, Study
+from lorascope.studies.design import LIKE, MIXED, Settings, Study
 
 EMBEDDED: Settings = {
     "model": "embedded",
     "data_source": "builtin",
     "max_length": "320",
-    "num_samples": "800",
+    "num_samples": "400",
     "batch_size": "8",
     "grad_accum": "1",
-    "max_steps": "60",
+    "max_steps": "40",
     "eval_every": "20",
     "lr": "1e-2",
     "r": "8",
     "lora_alpha": "16",
     "lora_dropout": "0",
     "eval": False,
-    "eval_samples": "150",
+    "eval_samples": "100",
     "weight_every": "0",
+    "layer_norm": False,
 }
 """Settings on the model inside lorascope; any flag goes over them. eval_samples test rows give the test loss."""
 
@@ -44,26 +45,40 @@ BOTH: Settings = {"target": "both", "budget": SHARED}
 
 EARLY = "the first tenth of the steps"
 TEST = "after training, best validation loss, test rows"
-ONE_EACH = "one task of a class is one example of it: the verdict is about these tasks, not about their classes"
+FAR, LOCAL = "builtin_far_copy", "builtin_local_map"
+"""Two tasks with the same prompts: one copies from afar, one maps word by word."""
+ONE_EACH = (
+    "one task of a class is n = 1 of it: the verdict is about these tasks, and only several tasks of each class, with "
+    "the task as the unit, would decide about classes"
+)
 RATIO, NATS = "log ratio", "nats/token"
 SMALL_RATIO, SMALL_LOSS = 0.1, 0.01
 
 
 def lora_sensitivity() -> Study:
     """Attention against MLP at equal budget: early gradients, weight updates, knock-out."""
-    tasks = ("e2e_nlg", "samsum", "wikisql", "multi_nli")
+    tasks = ("e2e_nlg", "samsum")
+    beside: Mapping[str, Settings] = {
+        "wikisql": {},
+        "multi_nli": {},
+        "e2e_nlg_alike": {"dataset": f"{LIKE}e2e_nlg"},
+        "samsum_alike": {"dataset": f"{LIKE}samsum"},
+        FAR: {},
+        LOCAL: {},
+    }
     return Study(
         name="lora_sensitivity",
         title="Do attention and MLP matter differently for structure-heavy and for reasoning-heavy tasks?",
         common=EMBEDDED,
-        tasks={name: {} for name in tasks},
+        tasks={**{name: {} for name in tasks}, **beside},
         arms={**GROUPS, "both": BOTH},
-        left_out=(("wikisql", "both"), ("multi_nli", "both")),
+        left_out=tuple((task, "both") for task in beside),
+        early_only=tuple(beside),
         hypotheses=(
             Hypothesis(
                 name="H1",
                 claim="MLP modules hold most of what is learnt: their weights move more, and more is lost without them",
-                parts=tuple(part for task in tasks[:2] for part in _h1(task)),
+                parts=tuple(part for task in tasks for part in _h1(task)),
                 estimand="mean over seeds, in the runs that adapt both: log of |dW| / |W|, MLP over attention; rise of "
                 "the test loss per thousand trained parameters without the adapters of MLP, minus without attention's",
                 window=TEST,
@@ -83,8 +98,17 @@ def lora_sensitivity() -> Study:
                 parts=(_gradients("wikisql", 1), _gradients("multi_nli", -1)),
                 estimand="as H2",
                 window=EARLY,
-                note="which class a task belongs to is our reading of it",
+                note=f"which class a task belongs to is our reading of it; {ONE_EACH}",
             ),
+            Hypothesis(
+                name="H2, like lengths",
+                claim="as H2, on rows of E2E NLG and SAMSum whose prompts and answers are of like length",
+                parts=(_gradients("e2e_nlg_alike", 1), _gradients("samsum_alike", -1)),
+                estimand="as H2, on as many rows of every bin of prompt and answer tokens from both tasks",
+                window=EARLY,
+                note="where it differs from H2, H2 is about length and not about the tasks",
+            ),
+            _controlled(),
         ),
     )  # fmt: skip
 
@@ -177,33 +201,14 @@ def hypothesis_3() -> Study:
 
 def controlled_pair() -> Study:
     """Two tasks with the same prompts: one copies from afar, one maps word by word."""
-    far, local = "builtin_far_copy", "builtin_local_map"
     return Study(
         name="controlled_pair",
         title="Does attention get a larger share of the gradient where the answer stands far back in the prompt?",
         common=EMBEDDED,
-        tasks={far: {}, local: {}},
+        tasks={FAR: {}, LOCAL: {}},
         arms=GROUPS,
-        hypotheses=(
-            Hypothesis(
-                name="H2, controlled",
-                claim="attention's early gradient over MLP's is larger in far copying than in local mapping",
-                parts=(
-                    Part(name="far copy against local map", contrasts=tuple(
-                        Contrast(name=scale, log=True, expect=1, smallest=SMALL_RATIO, unit=RATIO, terms=tuple(
-                            Term(task=task, arm=arm, measure=f"early_{scale}_{arm}", weight=of_task * of_arm)
-                            for task, of_task in ((far, 1.0), (local, -1.0))
-                            for arm, of_arm in (("attention", 1.0), ("mlp", -1.0))
-                        ))
-                        for scale in ("raw", "free")
-                    )),
-                ),
-                estimand="mean over seeds of the log of (attention / MLP in far copying) / (the same in local mapping)",
-                window=EARLY,
-                note="prompts, lengths and words are equal by construction, so length and vocabulary are not the cause",
-            ),
-        ),
-    )  # fmt: skip
+        hypotheses=(_controlled(),),
+    )
 
 
 STUDIES: dict[str, Callable[[], Study]] = {
@@ -234,6 +239,27 @@ def _h1(task: str) -> tuple[Part, Part]:
         unit=f"{NATS} and thousand parameters",
     )  # fmt: skip
     return Part(name=update.name, contrasts=(update,)), Part(name=knockout.name, contrasts=(knockout,))
+
+
+def _controlled() -> Hypothesis:
+    return Hypothesis(
+        name="H2, controlled",
+        claim="attention's early gradient over MLP's is larger in far copying than in local mapping",
+        parts=(
+            Part(name="far copy against local map", contrasts=tuple(
+                Contrast(name=f"controlled pair: {scale}", log=True, expect=1, smallest=SMALL_RATIO, unit=RATIO,
+                         terms=tuple(
+                    Term(task=task, arm=arm, measure=f"early_{scale}_{arm}", weight=of_task * of_arm)
+                    for task, of_task in ((FAR, 1.0), (LOCAL, -1.0))
+                    for arm, of_arm in (("attention", 1.0), ("mlp", -1.0))
+                ))
+                for scale in ("raw", "free")
+            )),
+        ),
+        estimand="mean over seeds of the log of (attention / MLP in far copying) / (the same in local mapping)",
+        window=EARLY,
+        note="prompts, lengths and words are equal by construction, so length and vocabulary are not the cause",
+    )  # fmt: skip
 
 
 def _gradients(task: str, expect: Literal[1, -1]) -> Part:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from lorascope.analysis.hypotheses import Hypothesis
-from lorascope.config.experiment import ExperimentConfig
+from lorascope.config.experiment import ExperimentConfig, TrainingConfig
 from lorascope.config.load import resolve
 from lorascope.config.settings import by_flag
 from lorascope.errors import ConfigError, LorascopeError
+from lorascope.runs import rundir
 
 Settings = Mapping[str, "str | bool"]
 """Flag without dashes -> its text, or a bool: what a command line would say."""
@@ -22,9 +24,14 @@ Stage = Literal["tuning", "main"]
 SEEDS = (1, 2, 3, 4, 5)
 TUNING_SEED = 101
 """Of the runs that choose a learning rate, by their validation loss: none of the seeds that are judged."""
+WINDOW = 0.1
+"""Share of the steps that counts as early."""
+LIKE = "like_lengths:"
+"""A task with `dataset: like_lengths:NAME` has those rows of NAME whose prompts and answers are as long as some of the
+other tasks so made: they are written before the first run, and so is what the runs read."""
 MIXED = "mixed:"
 """An arm with `allocation: mixed:ARM` gets its ranks from the weight norms of ARM's tuning run."""
-RUNS = "runs"
+RUNS = rundir.STUDY_RUNS
 """Folder of the run folders, in the study's."""
 
 
@@ -45,6 +52,8 @@ class Study:
     """Learning rates that every cell chooses from, by validation loss of one run each; none: that of the settings."""
     left_out: tuple[Cell, ...] = ()
     """Cells that are not run."""
+    early_only: tuple[str, ...] = ()
+    """Tasks whose runs end with the early window, since nothing later is judged."""
     hypotheses: tuple[Hypothesis, ...] = ()
 
     def __post_init__(self) -> None:
@@ -56,6 +65,11 @@ class Study:
         if len(set(self.seeds)) < len(self.seeds) or TUNING_SEED in self.seeds:
             what = f"seeds must differ from each other and from {TUNING_SEED}, which chooses learning rates"
             raise ConfigError("study-file", f"study {self.name}: {what}")
+        if unknown := set(self.early_only) - set(self.tasks):
+            what = f"early_only names {', '.join(sorted(unknown))}, which is no task of it"
+            raise ConfigError("study-file", f"study {self.name}: {what}")
+        if len(self.like_lengths) == 1:
+            raise ConfigError("study-file", f"study {self.name}: rows are of like length in two tasks or more")
         for arm, settings in self.arms.items():
             if (pilot := _pilot(settings)) and (pilot not in self.arms or _pilot(self.arms[pilot])):
                 what = f"arm {arm} is mixed from {pilot}, which is no arm with ranks of its own"
@@ -65,6 +79,12 @@ class Study:
     def cells(self) -> list[Cell]:
         """Every task with every arm, but those left out."""
         return [(task, arm) for task in self.tasks for arm in self.arms if (task, arm) not in self.left_out]
+
+    @property
+    def like_lengths(self) -> dict[str, str]:
+        """Task -> the data set whose rows it has in part."""
+        named = {task: str(own.get("dataset", "")) for task, own in self.tasks.items()}
+        return {task: name.removeprefix(LIKE) for task, name in named.items() if name.startswith(LIKE)}
 
     def pilot(self, arm: str) -> str | None:
         """The arm whose tuning run gives this one its ranks."""
@@ -82,6 +102,7 @@ class Study:
             "lrs": list(self.lrs),
             "tuning_seed": TUNING_SEED,
             "left_out": [list(cell) for cell in self.left_out],
+            "early_only": list(self.early_only),
             "hypotheses": [hypothesis.to_dict() for hypothesis in self.hypotheses],
         }
 
@@ -95,6 +116,8 @@ class Trial:
     seed: int
     stage: Stage
     config: ExperimentConfig = field(repr=False)
+    early: int
+    """Steps that count as early: a tenth of a whole run's, which this one may not be."""
 
     @property
     def folder(self) -> Path:
@@ -110,21 +133,24 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """What the tuning runs chose."""
+    """What is known only when the study has begun: rows of like length, and what the tuning runs chose."""
+
+    rows: Mapping[str, Settings] = field(default_factory=dict)
+    """Task of `like_lengths` -> settings that name its file."""
 
     lrs: Mapping[Cell, str] = field(default_factory=dict)
     allocations: Mapping[Cell, str] = field(default_factory=dict)
     """File of the ranks of a mixed arm."""
 
 
-def tuning_trials(study: Study, folder: Path) -> list[Trial]:
+def tuning_trials(study: Study, folder: Path, rows: Mapping[str, Settings]) -> list[Trial]:
     """The runs that choose learning rates, and those whose weight norms make mixed arms."""
     pilots = {(task, pilot) for task, arm in study.cells if (pilot := study.pilot(arm))}
     out = []
     for task, arm in study.cells:
         if study.pilot(arm) is None and (study.lrs or (task, arm) in pilots):
             for lr in study.lrs or (None,):
-                more = {"lr": lr} if lr is not None else {}
+                more = {**rows.get(task, {}), **({"lr": lr} if lr is not None else {})}
                 out.append(_trial(study, folder, task, arm, TUNING_SEED, "tuning", more))
     return out
 
@@ -134,7 +160,7 @@ def main_trials(study: Study, folder: Path, choices: Choices) -> list[Trial]:
     out = []
     for seed in study.seeds:
         for task, arm in study.cells:
-            more: dict[str, str] = {}
+            more = {**choices.rows.get(task, {})}
             lr = choices.lrs.get((task, study.pilot(arm) or arm))
             if lr is not None:
                 more["lr"] = lr
@@ -145,8 +171,9 @@ def main_trials(study: Study, folder: Path, choices: Choices) -> list[Trial]:
 
 
 def settings_of(study: Study, task: str, arm: str) -> dict[str, str | bool]:
-    """The settings of a cell; those of a mixed arm without its ranks, which come later."""
+    """The settings of a cell; those of a mixed arm without its ranks, which come later, as rows of like length do."""
     merged = {**study.common, "dataset": task, **study.tasks[task], **study.arms[arm]}
+    merged["dataset"] = study.like_lengths.get(task, merged["dataset"])
     if study.pilot(arm):
         del merged["allocation"]
     return merged
@@ -184,15 +211,31 @@ def jobs_of(trials: list[Trial]) -> Iterator[Trial]:
             yield trial
 
 
-def _trial(study: Study, folder: Path, task: str, arm: str, seed: int, stage: Stage, more: Mapping[str, str]) -> Trial:
+def _trial(study: Study, folder: Path, task: str, arm: str, seed: int, stage: Stage, more: Settings) -> Trial:
     flags = {**settings_of(study, task, arm), "seed": str(seed), **more}
+    if "dataset" in more:  # a file says itself where its rows are
+        flags = {flag: value for flag, value in flags.items() if flag not in ("data_source", "data_dir")}
     try:
         config = resolve(flags).config
     except LorascopeError as error:
         what = f"study {study.name}, task {task}, arm {arm}: {error.what}"
         raise ConfigError(error.code, what, *error.tries) from None
+    early = math.ceil(WINDOW * config.training.max_steps)
+    if task in study.early_only:
+        config = replace(config, training=_ended(config.training, early))
     name = f"{config.run_name}_{config.hash[:8]}"
-    return Trial(task, arm, seed, stage, replace(config, output_dir=str(folder / RUNS), experiment_name=name))
+    return Trial(task, arm, seed, stage, replace(config, output_dir=str(folder / RUNS), experiment_name=name), early)
+
+
+def _ended(training: TrainingConfig, step: int) -> TrainingConfig:
+    """The same training ended after a step: its steps so far are the same, bit for bit.
+
+    That is so where they are all warm-up, since what comes after it depends on where the schedule ends; where they are
+    not, the training stays whole.
+    """
+    if not step - 1 <= training.warm_up <= step:
+        return training
+    return replace(training, max_steps=step, warmup_steps=training.warm_up, eval_every=step, save_every=step)
 
 
 def _pilot(settings: Settings) -> str | None:

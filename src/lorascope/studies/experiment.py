@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ from lorascope.report.terminal import Console
 from lorascope.runs import rundir
 from lorascope.studies import results
 from lorascope.studies.design import Choices, Study, Trial, jobs_of, main_trials, tuning_trials
+from lorascope.studies.like_lengths import lay_down_rows
 from lorascope.studies.local import Failure
 from lorascope.studies.view import Progress, watching
 from lorascope.studies.whole import done
 
-PLAN, CHOICES, VERDICTS, LOGS, ALLOCATIONS = "plan.json", "choices.json", "verdicts.json", "logs", "allocations"
+PLAN, VERDICTS = rundir.STUDY_PLAN, rundir.STUDY_VERDICTS
+CHOICES, LOGS, ALLOCATIONS = "choices.json", "logs", "allocations"
 
 Execute = Callable[[Sequence[Trial], Path, Progress], list[Failure]]
 """(trials, folder of the logs, progress) -> those that failed; makes the run folders whole."""
@@ -47,10 +49,11 @@ def run_study(study: Study, folder: Path, execute: Execute, console: Console) ->
     folder.mkdir(parents=True, exist_ok=True)
     with rundir.locked(folder):
         _lay_down(study, folder)
-        tuning = tuning_trials(study, folder)
+        rows = lay_down_rows(study, folder)
+        tuning = tuning_trials(study, folder, rows)
         failures = _run(tuning, "tuning", folder, execute, console)
         _refuse_failures(failures, len(tuning))  # without them nothing can be chosen
-        choices = choose(study, folder, tuning)
+        choices = replace(choose(study, folder, tuning), rows=rows)
         main = main_trials(study, folder, choices)
         failures = _run(main, "runs", folder, execute, console)
         there = {failure.trial.folder for failure in failures}

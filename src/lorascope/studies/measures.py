@@ -24,9 +24,6 @@ MEASURES = {
 }
 """Name -> what it is; columns of a study's results."""
 
-WINDOW = 0.1
-"""Share of the steps that counts as early."""
-
 
 def check_measure(name: str) -> str:
     """The name, or an UnknownName with the near miss."""

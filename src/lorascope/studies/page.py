@@ -18,8 +18,8 @@ from lorascope.analysis.profiles import norms
 from lorascope.report.study_plots import grad_norm
 from lorascope.report.terminal import short
 from lorascope.runs import rundir
-from lorascope.studies.design import RUNS, Study
-from lorascope.studies.measures import MEASURES, WINDOW
+from lorascope.studies.design import RUNS, WINDOW, Study
+from lorascope.studies.measures import MEASURES
 from lorascope.studies.results import summary
 
 PAGE = "page.md"
@@ -89,21 +89,23 @@ def effect(c: Comparison) -> str:
 
 def _summary(table: pd.DataFrame) -> list[str]:
     lines = [
-        "| task | arm | lr | seeds | trained parameters | test loss (sd) | validation loss (sd) |",
-        "|---" * 7 + "|",
+        "| task | arm | lr | steps | seeds | trained parameters | test loss (sd) | validation loss (sd) |",
+        "|---" * 8 + "|",
     ]
     for row in summary(table).to_dict("records"):
         each = [
             f"{row[name]:.4f}" + (f" ({short(row[f'{name}_sd'])})" if row["seeds"] > 1 else "")
             for name in ("test_loss", "validation_loss")
         ]
-        counts = f"{row['seeds']} | {row['trained_parameters']:,.0f}"
+        counts = f"{row['steps']} | {row['seeds']} | {row['trained_parameters']:,.0f}"
         lines.append(f"| {row['task']} | {row['arm']} | {row['lr']:g} | {counts} | {each[0]} | {each[1]} |")
     return [*lines, "", f"Losses: {MEASURES['test_loss']}; sd over seeds."]
 
 
 def _picture(study: Study, main: pd.DataFrame, task: str, folder: Path) -> Path | None:
-    """grad_norm_TASK.png, where the study trains both groups apart."""
+    """grad_norm_TASK.png, where the study trains both groups apart, and to the end."""
+    if task in study.early_only:
+        return None
     runs = main[(main["task"] == task) & main["arm"].isin(GROUPS)]
     if set(runs["arm"]) != set(GROUPS):
         return None

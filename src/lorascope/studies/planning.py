@@ -18,6 +18,7 @@ from lorascope.runs import rundir
 from lorascope.runs.plan import model_line
 from lorascope.studies import results
 from lorascope.studies.design import Choices, Study, Trial, jobs_of, main_trials, tuning_trials
+from lorascope.studies.like_lengths import rows_there
 from lorascope.studies.whole import done
 from lorascope.tasks import find_task
 
@@ -31,8 +32,9 @@ EFFICIENCY = 0.3
 
 def plan_study(study: Study, folder: Path, jobs: int, console: Console) -> dict[str, Any]:
     """Print the plan; returns it."""
-    tuning = tuning_trials(study, folder)
-    pending = Choices(allocations=dict.fromkeys(study.cells, "allocation_from_the_tuning_runs.json"))
+    rows = rows_there(folder)
+    tuning = tuning_trials(study, folder, rows)
+    pending = Choices(rows=rows, allocations=dict.fromkeys(study.cells, "allocation_from_the_tuning_runs.json"))
     main = main_trials(study, folder, pending)
     runs = [*jobs_of(tuning), *jobs_of(main)]
     there = [trial for trial in runs if done(trial.folder)]
@@ -61,6 +63,9 @@ def _grid(study: Study, tuning: Sequence[Trial], main: Sequence[Trial]) -> str:
     text = f"{len(main)} runs = {cells} x {len(study.seeds)} seeds"
     if shared := len(main) - len(list(jobs_of(list(main)))):
         text += f", {shared} of them the same as others"
+    if study.early_only:
+        ended = ", ".join(task for task in study.tasks if task in study.early_only)
+        text += f"; runs of {ended} end with the early window"
     if tuning:
         why = f"learning rates {', '.join(study.lrs)}" if study.lrs else "weight norms"
         text += f"; {len(list(jobs_of(list(tuning))))} runs before them for {why}"

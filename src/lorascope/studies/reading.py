@@ -15,7 +15,7 @@ from lorascope.studies.builtin import STUDIES
 from lorascope.studies.design import SEEDS, Study, check_flags
 from lorascope.studies.measures import check_measure
 
-_KEYS = ("name", "title", "common", "tasks", "arms", "seeds", "lrs", "left_out", "contrasts")
+_KEYS = ("name", "title", "common", "tasks", "arms", "seeds", "lrs", "left_out", "early_only", "contrasts")
 _CONTRAST = ("measure", "first", "second", "expect", "smallest", "tasks")
 
 
@@ -70,6 +70,7 @@ def _from_yaml(path: Path) -> Study:
         seeds=tuple(_whole(text, f"{path}: seeds") for text in root["seeds"]) if "seeds" in root else SEEDS,
         lrs=tuple(str(lr) for lr in root.get("lrs") or ()),
         left_out=tuple((str(task), str(arm)) for task, arm in root.get("left_out") or ()),
+        early_only=tuple(str(task) for task in root.get("early_only") or ()),
         hypotheses=_hypotheses(root.get("contrasts") or [], tables["tasks"], tables["arms"], str(path)),
     )
 

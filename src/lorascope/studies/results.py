@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +15,9 @@ from lorascope.analysis.profiles import norms
 from lorascope.report.terminal import short
 from lorascope.runs import rundir
 from lorascope.studies.design import Trial
-from lorascope.studies.measures import MEASURES, WINDOW
+from lorascope.studies.measures import MEASURES
 
-PARQUET, CSV, LATEX = "results.parquet", "results.csv", "results.tex"
+PARQUET, CSV, LATEX = rundir.STUDY_TABLE, rundir.STUDY_CSV, rundir.STUDY_LATEX
 GROUPS = ("attention", "mlp")
 PER_PARAMETERS = 1000
 """Trained parameters that a knock-out is counted for."""
@@ -26,20 +25,20 @@ _TABLE = ("test_loss", "validation_loss", "trained_parameters")
 
 
 def collect(trials: Sequence[Trial]) -> pd.DataFrame:
-    """A row for each trial whose run is whole: task, arm, seed, stage, lr, folder, config_hash, then the MEASURES.
+    """A row for each trial whose run is whole: task, arm, seed, stage, lr, steps, folder, config_hash and MEASURES.
 
     A measure that a run does not have is NaN. Cells of one configuration repeat its numbers. Metrics of generated
     answers, where runs were evaluated, follow as metric_NAME.
     """
-    rows = [{**_about(trial), **measures(trial.folder)} for trial in trials]
+    rows = [{**_about(trial), **measures(trial.folder, trial.early)} for trial in trials]
     first = [*_about(trials[0]), *MEASURES] if trials else [*MEASURES]
     frame = pd.DataFrame(rows)
     more = sorted(set(frame.columns) - set(first))
     return frame.reindex(columns=[*first, *more])
 
 
-def measures(folder: Path) -> dict[str, float]:
-    """The measures of a finished run, by the names in MEASURES."""
+def measures(folder: Path, early: int) -> dict[str, float]:
+    """The measures of a finished run, by the names in MEASURES; the steps up to `early` count as early."""
     results = rundir.read_json(folder / rundir.RESULTS)
     held_out = rundir.read_json(folder / rundir.HELD_OUT)
     weights = rundir.read_json(folder / rundir.GRADIENT_SUMMARY)["weights"]
@@ -50,7 +49,6 @@ def measures(folder: Path) -> dict[str, float]:
         "validation_loss": results["best_validation_loss"],
         "trained_parameters": float(results["parameters"]["trained"]),
     }
-    early = math.ceil(WINDOW * results["steps"])
     gradients = table[table["score"] == "grad_sq"]
     for window, rows in (("early", gradients[gradients["step"] <= early]), ("whole", gradients)):
         for group in GROUPS:
@@ -103,7 +101,8 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     rows = []
     main = frame[frame["stage"] == "main"]
     for (task, arm), mine in main.groupby(["task", "arm"], sort=False):
-        row: dict[str, Any] = {"task": task, "arm": arm, "lr": mine["lr"].iloc[0], "seeds": len(mine)}
+        row: dict[str, Any] = {"task": task, "arm": arm, "lr": mine["lr"].iloc[0]}
+        row |= {"steps": int(mine["steps"].iloc[0]), "seeds": len(mine)}
         for name in _TABLE:
             row[name] = mine[name].mean()
             if name != "trained_parameters":
@@ -125,13 +124,14 @@ def write(frame: pd.DataFrame, folder: Path) -> list[Path]:
 
 def latex(table: pd.DataFrame) -> str:
     """The summary as a LaTeX tabular (booktabs): mean and, in brackets, standard deviation over seeds."""
-    lines = [r"\begin{tabular}{llrrrr}", r"\toprule",
-             r"task & arm & seeds & parameters & test loss & validation loss \\", r"\midrule"]  # fmt: skip
+    lines = [r"\begin{tabular}{llrrrrr}", r"\toprule",
+             r"task & arm & steps & seeds & parameters & test loss & validation loss \\", r"\midrule"]  # fmt: skip
     for row in table.to_dict("records"):
         spread = {name: f" ({short(row[f'{name}_sd'])})" if row["seeds"] > 1 else "" for name in _TABLE[:2]}
         cells = [
             str(row["task"]).replace("_", r"\_"),
             str(row["arm"]).replace("_", r"\_"),
+            str(row["steps"]),
             str(row["seeds"]),
             f"{row['trained_parameters']:,.0f}",
             *(f"{row[name]:.4f}{spread[name]}" for name in _TABLE[:2]),
@@ -147,6 +147,7 @@ def _about(trial: Trial) -> dict[str, Any]:
         "seed": trial.seed,
         "stage": trial.stage,
         "lr": trial.config.training.lr,
+        "steps": trial.config.training.max_steps,
         "folder": trial.folder.name,
         "config_hash": trial.config.hash,
     }

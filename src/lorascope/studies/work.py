@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ from lorascope.runs.experiment import run
 from lorascope.tasks import find_task
 from lorascope.tasks.split import load_evaluation
 from lorascope.training.encoding import encode
+
+_BASES: dict[Hashable, float] = {}
+"""Losses of base models on test rows that this process has taken."""
 
 
 def work(config: ExperimentConfig, *, fresh: bool = False, console: Console) -> None:
@@ -53,12 +58,16 @@ def held_out(config: ExperimentConfig, folder: Path) -> dict[str, Any]:
 
     groups = sorted({target.group for target in adapted.targets})
     tuned = loss()
-    missing = {}
-    for group in groups:
+    # Runs of one worker share base and rows, and their loss without any adapter is one number.
+    same = (config.model, replace(config.data, num_samples=0), config.evaluation, most)
+    if same not in _BASES:
+        with without(adapted, groups):
+            _BASES[same] = loss()
+    base = _BASES[same]
+    missing = {groups[0]: base} if len(groups) == 1 else {}
+    for group in groups if len(groups) > 1 else ():
         with without(adapted, [group]):
             missing[group] = loss()
-    with without(adapted, groups):
-        base = loss()
     return {
         "rows": len(rows),
         "base": base,
