@@ -34,6 +34,7 @@ _HOME = {
     "evaluate_wikisql": "lorascope.evaluation.evaluator",
     "load": "lorascope.runs.loading",
     "probe": "lorascope.runs.probe",
+    "recommend": "lorascope.runs.recommending",
     "run": "lorascope.runs.experiment",
 }
 

@@ -13,13 +13,14 @@ from lorascope.cli_options import Option, screen_options, setting_options
 from lorascope.cli_split import Given
 from lorascope.config import scores as menu
 from lorascope.config.experiment import DatasetType, ExperimentConfig
-from lorascope.errors import ConfigError, pick
+from lorascope.errors import ConfigError, ModelError, RunError, pick
 from lorascope.report.terminal import Console
 
 if TYPE_CHECKING:
     from lorascope.config.load import Resolved
     from lorascope.runs.probe import ProbeOptions
 
+UNITS = ("kind", "module")
 BATCHES, ROWS, HOME = 96, 8, "profiles"
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _NOT_OF_A_RUN = ("target", "batch_size", "grad_accum", "output_dir", "experiment_name")
@@ -50,6 +51,11 @@ def probe_options() -> list[Option]:
             "of their names, each is read from its own.",
         ),
         switch("match_lengths", "With --datasets: take rows whose prompts and answers are of like length."),
+        Option(
+            flag="knock_out", kind="value", group="probe", metavar="UNIT", choices=UNITS,
+            help="Of a finished RUN: its held-out loss without the adapters of each kind in either half of the layers "
+            "(kind), or of each module (module).",
+        ),
         value("trial_steps", "INT", f"Steps of the trial for the scores {' and '.join(menu.OF_TRIAL)} (default: 30)."),
         value("probe_after", "INT", "Train uniform adapters on --target for so many steps first (default: 0)."),
         switch("overwrite", "Replace what the profile's folder holds."),
@@ -66,7 +72,13 @@ def probe_options() -> list[Option]:
 
 
 def probe(given: Given, console: Console) -> Any:
-    """`lorascope probe`: one profile, or with --datasets several and their comparison."""
+    """`lorascope probe`: one profile, with --datasets several and their comparison; or a look at a finished run."""
+    if given.arguments:
+        return _look_at_run(given, Path(given.arguments[0]), console)
+    if given.get("knock_out"):
+        raise ConfigError(
+            "missing-argument", "--knock_out looks at a finished run", "lorascope probe RUN --knock_out kind"
+        )
     typed = _typed(given)
     every = [_resolved(given, dataset) for dataset in _datasets(given)]
     config = every[0].config
@@ -88,7 +100,7 @@ def probe(given: Given, console: Console) -> Any:
 def _probe_one(
     given: Given, resolved: Resolved, every: Sequence[Resolved], typed: dict[str, Any], console: Console
 ) -> dict[str, Any]:
-    from lorascope.analysis.profile_folder import summary
+    from lorascope.analysis.profile_folder import gains_of, summary
     from lorascope.report.profile_view import profile_lines, records
     from lorascope.runs.probing import probe_config
 
@@ -113,8 +125,81 @@ def _probe_one(
         "loss": profile.loss._asdict(),
         "kinds": records(profile.table(by="projection", scale="share")),
         "groups": records(profile.table(by="group")),
+        "gains": gains_of(profile),
         "about": dict(profile.about),
     }
+
+
+def _look_at_run(given: Given, folder: Path, console: Console) -> dict[str, Any]:
+    """A finished run: how its adapters change their weights, and what its held-out loss needs them for."""
+    what = given.get("knock_out")
+    other = [flag for flag in given.values if flag not in ("knock_out", "plan", "json", "quiet", "verbose", "color")]
+    if other:
+        raise ConfigError(
+            "flags-exclude",
+            f"a finished run is looked at as it was trained; --{other[0]} is about the probe of a model",
+            f"lorascope probe {folder} --knock_out kind",
+            "leave the folder out",
+        )
+    from lorascope.runs import rundir
+
+    _refuse_what_is_no_run(folder)
+    if given.get("plan"):
+        return _plan_of_run(folder, what, given, console)
+    from lorascope.report.trained_view import change_lines, knock_out_lines
+    from lorascope.runs.logs import captured
+    from lorascope.runs.trained import look_at_run
+
+    console.note(f"lorascope {__version__}  probe {folder}", "  loading   torch and transformers")
+    with captured(verbose=console.verbose):
+        found = look_at_run(folder, knock_out=what, console=console)
+    console.out(*change_lines(found.modules))
+    saved = [folder / rundir.ADAPTERS]
+    result: dict[str, Any] = {"folder": str(folder), "modules": found.modules, "knock_out": None}
+    if found.knock_out is not None:
+        console.out("", *knock_out_lines(found.knock_out.units, found.knock_out.about))
+        saved.append(folder / rundir.knock_out_name(what))
+        result["knock_out"] = {"units": found.knock_out.units, "about": found.knock_out.about}
+    console.saved(*saved)
+    if found.knock_out is None:
+        console.next(shlex.join(["lorascope", "probe", str(folder), "--knock_out", "kind"]))
+    return result
+
+
+def _refuse_what_is_no_run(folder: Path) -> None:
+    """A RunError that says what the folder holds instead."""
+    from lorascope.runs import rundir
+
+    if (folder / rundir.PROFILE).is_file():
+        what = f"{folder} is the profile of a probe, which trained nothing; adapters are in the folder of a run"
+        raise RunError("no-run", what, "lorascope ls runs", f"lorascope report {folder}")
+    found = rundir.state(folder)
+    if found == "unfinished":
+        raise RunError("no-run", f"{folder} holds a run that is not finished", rundir.resume_command(folder))
+    if found != "finished":
+        raise RunError("no-run", f"{folder} holds no finished run ({found})", "lorascope ls runs")
+    if not (folder / rundir.FINAL_MODEL / "adapter_config.json").is_file():
+        what = f"{folder} has lost its adapter: there is no {rundir.FINAL_MODEL}/adapter_config.json in it"
+        raise ModelError("no-adapter", what, "the run once more, with --overwrite")
+
+
+def _plan_of_run(folder: Path, what: str | None, given: Given, console: Console) -> dict[str, Any]:
+    """What would be looked at, without torch."""
+    from lorascope.config.load import from_json
+    from lorascope.runs import rundir
+
+    config = from_json((folder / rundir.CONFIG).read_text(encoding="utf-8"))
+    held = config.evaluation.eval_samples
+    lines = {
+        "run": str(folder),
+        "model": config.model.model_id,
+        "weights": "how far each adapter has changed its own",
+        "rows": f"{held:,} of the task's evaluation split" if held else "all of the task's evaluation split",
+        "without": f"the adapters of each {what}: the loss of these rows" if what else "nothing (--knock_out kind)",
+    }
+    console.out(*(f"  {name:<9} {text}" for name, text in lines.items()), "Nothing was started.")
+    console.next(given.without("plan"))
+    return lines
 
 
 def _datasets(given: Given) -> tuple[str | None, ...]:

@@ -13,6 +13,7 @@ from lorascope.cli_options import (
     screen_options,
 )
 from lorascope.cli_probe import probe_options
+from lorascope.cli_recommend import recommend_options
 from lorascope.cli_report import report_options, watch_options
 from lorascope.cli_study import study_options
 
@@ -20,13 +21,15 @@ VERBS = (
     Verb(
         name="probe",
         heading="look",
-        summary="Measure how sensitive every module is to a task, before any training, with error bars.",
+        summary="Measure how sensitive every module is to a task, before any training; or what a run's adapters do.",
+        arguments="[RUN]",
+        takes=(0, 1),
         call="lorascope.cli_probe:probe",
         options=probe_options,
         examples=(
             "lorascope probe --model embedded --dataset e2e_nlg --data_source builtin",
-            "lorascope probe --model embedded --dataset samsum --data_source builtin --time_limit 10m --plan",
             "lorascope probe --model models/base --dataset wikisql --scores spectrum whitened --plan",
+            "lorascope probe results/quickstart --knock_out kind",
         ),
     ),
     Verb(
@@ -51,6 +54,20 @@ VERBS = (
             "lorascope compare results/e2e_nlg_attention_only_r8_s42 results/e2e_nlg_mlp_only_r8_s42",
             "lorascope compare results/*_s42",
             "lorascope compare results/quickstart --json",
+        ),
+    ),
+    Verb(
+        name="recommend",
+        heading="decide",
+        summary="Say which adapter to train, from a profile; with --prove after training candidates beside uniform.",
+        arguments="[PROFILE]",
+        takes=(0, 1),
+        call="lorascope.cli_recommend:recommend",
+        options=recommend_options,
+        examples=(
+            "lorascope recommend --preset quickstart --plan",
+            "lorascope recommend --preset quickstart --budget params=60k --prove --plan",
+            "lorascope recommend --model models/base --dataset samsum --budget like=attention_only:r=8 --plan",
         ),
     ),
     Verb(
@@ -110,7 +127,7 @@ VERBS = (
     Verb(
         name="report",
         heading="share",
-        summary="Write a page of runs, for one or side by side: one HTML file that works offline and can be sent.",
+        summary="Write a page of runs or of a study: one HTML file that works offline and can be sent.",
         arguments="FOLDER...",
         takes=(1, None),
         call="lorascope.cli_report:report",

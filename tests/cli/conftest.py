@@ -100,6 +100,16 @@ def runs(monkeypatch, tmp_path):
         return profile
 
     module("lorascope.runs.probing", probe_config=probe_config)
+
+    def look_at_run(folder, *, knock_out=None, console):
+        stub.seen.append((folder, knock_out))
+        row = {"module": "m.q_proj", "layer": 0, "projection": "q", "group": "attention", "update_sq": 1.0}
+        row |= {"base_sq": 4.0, "magnitude": 0.1, "direction": 0.2}
+        unit = {"unit": "q early", "modules": 1, "value": 0.1, "ci_low": 0.05, "ci_high": 0.15}
+        about = {"rows": 8, "split": "test", "loss": 1.5}
+        return types.SimpleNamespace(modules=[row], knock_out=types.SimpleNamespace(units=[unit], about=about))
+
+    module("lorascope.runs.trained", look_at_run=look_at_run)
     monkeypatch.setattr("lorascope.report.serve.serve", lambda page, version, port, console: console.out(version()))
     module("lorascope.evaluation.judge", evaluate_models=evaluate_models)
     module("lorascope.evaluation.loading", base_of_adapter=lambda adapter: "base-of-adapter")
@@ -113,6 +123,8 @@ def run_folder(tmp_path):
     def make(name, config=None, *, finished=True, **changes):
         folder = tmp_path / name
         (folder / "final_model").mkdir(parents=True)
+        adapter = {"r": 8, "lora_alpha": 32, "lora_dropout": 0.1, "target_modules": ["q_proj"], "task_type": "CAUSAL_LM"}
+        (folder / "final_model" / "adapter_config.json").write_text(json.dumps(adapter))
         (folder / "config.json").write_text(to_json(config or ExperimentConfig()))
         results = {
             "dataset": "e2e_nlg", "target": "both", "r": 8, "lora_alpha": 32.0, "seed": 42, "steps": 100, "model": "m",

@@ -99,6 +99,7 @@ def test_the_top_help_lists_the_verbs_in_their_order(lorascope):
         "probe",
         "ls",
         "compare",
+        "recommend",
         "allocate",
         "run",
         "study",

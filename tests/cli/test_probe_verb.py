@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from lorascope.analysis.sensitivity import SensitivityProfile
@@ -179,3 +180,63 @@ def test_each_of_several_tasks_has_its_own_folder_of_data(place, lorascope) -> N
     shown = lorascope("probe --model model --datasets samsum wikisql --data_dir data --plan --json")
     assert shown.code == 0, shown.err
     assert "SAMSum" in json.loads(shown.out)["result"]["data"]
+
+
+def test_a_finished_run_is_looked_at_and_its_adapters_are_knocked_out(place, lorascope) -> None:
+    line = "run --model model --dataset letters.jsonl --target both --r 2 --lr 1e-2 --max_steps 8 --batch_size 8"
+    trained = lorascope(f"{line} --grad_accum 1 --lora_dropout 0 --no_eval --experiment_name r --quiet")
+    assert trained.code == 0, trained.err
+    folder = Path("results") / "r"
+    shown = lorascope(f"probe {folder}")
+    assert shown.code == 0, shown.err
+    assert "|dW| / |W|" in shown.out
+    assert shown.out.endswith("Next  lorascope probe results/r --knock_out kind\n")
+    assert not (folder / "knock_out_kind.json").exists()
+
+    planned = lorascope(f"probe {folder} --knock_out kind --plan")
+    assert "without   the adapters of each kind: the loss of these rows" in planned.out
+    assert not (folder / "knock_out_kind.json").exists()
+
+    found = lorascope(f"probe {folder} --knock_out kind")
+    assert found.code == 0, found.err
+    assert "Saved results/r/adapters.json, results/r/knock_out_kind.json" in found.out
+    by_kind = json.loads((folder / "knock_out_kind.json").read_text())
+    assert [row["unit"] for row in by_kind["units"][:2]] == ["q early", "k early"]
+    assert len(by_kind["units"]) == sum(row["modules"] for row in by_kind["units"]) == 14
+    assert by_kind["about"]["split"] in found.out
+
+    document = json.loads(lorascope(f"probe {folder} --knock_out module --json").out)["result"]
+    single = document["knock_out"]["units"]
+    assert {row["unit"] for row in single} == {row["module"] for row in document["modules"]}
+    # two layers: a kind in half of them is one module
+    assert [row["value"] for row in single] == [row["value"] for row in by_kind["units"]]
+    assert json.loads((folder / "adapters.json").read_text())["modules"] == document["modules"]
+    table = pd.read_parquet(folder / "gradient_analysis.parquet")
+    last = table[(table["score"] == "update_sq") & (table["step"] == table["step"].max())]
+    assert sum(row["update_sq"] for row in document["modules"]) == pytest.approx(last["value"].sum(), rel=1e-4)
+
+    (folder / "final_model" / "adapter_config.json").unlink()
+    assert "has lost its adapter" in refused(lorascope(f"probe {folder}"))
+    (folder / "results_summary.json").unlink()
+    assert "lorascope run --resume results/r" in refused(lorascope(f"probe {folder}"))
+
+
+def refused(shown) -> str:
+    """What was said; one message, and nothing else was done."""
+    assert shown.code == 2
+    assert shown.err.count("error[") == 1
+    return shown.err
+
+
+def test_what_is_no_finished_run_is_named(place, lorascope, run_folder) -> None:
+    assert lorascope(f"{LINE} --quiet").code == 0
+    run_folder("results/a")
+    for line, text in (
+        ("probe profiles/model_letters --knock_out kind", "is the profile of a probe"),
+        ("probe nowhere", "holds no finished run (absent)"),
+        ("probe results/a --knock_out layer", "kind, module"),
+        ("probe results/a --batches 4", "--batches is about the probe of a model"),
+        ("probe --knock_out kind", "looks at a finished run"),
+        ("probe results/a results/b", "does not take 'results/b'"),
+    ):
+        assert text in refused(lorascope(line))

@@ -1,0 +1,198 @@
+"""`lorascope recommend`: which adapter to train, from a profile or a probe, and with --prove from trainings."""
+
+from __future__ import annotations
+
+import shlex
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lorascope import __version__
+from lorascope.cli_options import WIDTH, Option, screen_options, setting_options
+from lorascope.cli_split import Given
+from lorascope.config.presets import PRESETS
+from lorascope.errors import ConfigError, RunError
+from lorascope.report.terminal import Console
+from lorascope.runs import rundir
+
+if TYPE_CHECKING:
+    from lorascope.analysis.sensitivity import SensitivityProfile
+    from lorascope.config.experiment import ExperimentConfig
+    from lorascope.config.load import Resolved
+
+_DATA = (
+    "dataset", "data_source", "data_revision", "data_dir", "data_seed", "num_samples", "prompt_column",
+    "target_column", "prompt_template", "max_length", "loss_on", "validation_split",
+)  # fmt: skip
+
+
+def recommend_options() -> list[Option]:
+    """The options of `lorascope recommend`."""
+    return [
+        Option(
+            flag="prove", kind="switch", group="recommend",
+            help="Train at most 8 candidates by successive halving, and the best of them beside uniform on fresh "
+            "seeds; the same command goes on where it was stopped.",
+        ),
+        Option(
+            flag="output", kind="value", group="recommend", metavar="FOLDER",
+            help="Folder for the recommendation, and its forms for PEFT, Python, axolotl and TRL (default: adapter).",
+        ),
+        Option(flag="plan", kind="switch", group="recommend", help="Show what would be done; start nothing."),
+        Option(
+            flag="preset", kind="value", group="recommend", metavar="NAME", suggestions=tuple(PRESETS),
+            help="Start from a named configuration (lorascope ls presets); flags go over it.",
+        ),
+        *setting_options(
+            (
+                "model", "dtype", "device_map", "attn_implementation", "trust_remote_code", "target", "r", "lora_alpha",
+                "lora_dropout", "budget", *_DATA, "batch_size", "grad_accum", "lr", "lr_scheduler", "optim",
+                "weight_decay", "seed", "activation_checkpointing",
+            )
+        ),
+        *screen_options("json", "quiet", "verbose"),
+    ]  # fmt: skip
+
+
+def recommend(given: Given, console: Console) -> Any:
+    """`lorascope recommend [PROFILE]`: a profile's recommendation, or that of a probe made for it."""
+    folder = Path(given.get("output", "adapter"))
+    place = Path(given.arguments[0]) if given.arguments else None
+    resolved = _resolved(given, place)
+    config = resolved.config
+    budget = config.lora.budget
+    console.note(f"lorascope {__version__}  recommend {config.model.model_id} | {config.data.dataset} {budget}")
+    if given.get("plan"):
+        return _plan(given, resolved, place, folder, console)
+    console.note("  loading   torch and transformers")
+    from lorascope.cli_allocate import show_allocation
+    from lorascope.models.base import load_config_only
+    from lorascope.models.exports import write_exports
+    from lorascope.runs.logs import captured
+    from lorascope.runs.recommending import prove_it, recommend_from
+
+    profile, control = _profiles(config, place, folder, console)
+    with captured(verbose=console.verbose):
+        base = load_config_only(config.model)
+        found = recommend_from(profile, base, config.lora, control)
+        if given.get("prove"):
+            found = prove_it(found, config, folder, console)
+        written = write_exports(base, config.lora, found.allocation, folder)
+    rundir.write_json(folder / rundir.RECOMMENDATION, found.to_dict())
+    show_allocation(list(found.targets), found.allocation, console)
+    names = ", ".join(found.candidates)
+    if found.proof is None:
+        console.out(*_wrapped("proof", f"none; --prove trains {len(found.candidates)} candidates: {names}"))
+    else:
+        console.out(
+            *_wrapped("compared", names), *(line for said in found.proof.words() for line in _wrapped("", said))
+        )
+    console.out(*textwrap.wrap(found.why, WIDTH))
+    console.note(*(f"  note      {note}" for note in written.notes))
+    console.saved(folder)
+    file = folder / rundir.ALLOCATION
+    console.next(shlex.join(["lorascope", "run", *_words(given), "--allocation", str(file), "--plan"]))
+    return found.to_dict() | {"folder": str(folder), "notes": list(written.notes)}
+
+
+def _wrapped(name: str, words: str) -> list[str]:
+    """A name and what stands beside it, in lines."""
+    first, *more = textwrap.wrap(words, WIDTH - 10)
+    return [f"{name:<9} {first}", *(f"{'':10}{line}" for line in more)]
+
+
+def _resolved(given: Given, place: Path | None) -> Resolved:
+    """The settings; model, data and target are the profile's where nobody typed them, the budget what --r costs."""
+    from lorascope.config.load import resolve
+
+    flags = dict(given.settings)
+    if place is not None:
+        about = _about(place)
+        flags = {**about, **flags}
+    preset = given.get("preset")
+    flags.setdefault("target", "both")
+    if "budget" not in flags:
+        r = resolve(flags, preset=preset).config.lora.r
+        flags["budget"] = f"r={r}"
+    return resolve(flags, preset=preset)
+
+
+def _about(place: Path) -> dict[str, str]:
+    """What a profile says of itself, as flags."""
+    if not (place / rundir.PROFILE).is_file():
+        raise ConfigError("no-profile", f"{place} holds no profile", "lorascope probe --help")
+    about = rundir.read_json(place / rundir.PROFILE).get("about", {})
+    found = {"model": about.get("model"), "dataset": about.get("dataset")}
+    found["target"] = about.get("options", {}).get("target")
+    if about.get("data", {}).get("source") == "builtin":
+        found["data_source"] = "builtin"
+    return {flag: value for flag, value in found.items() if isinstance(value, str)}
+
+
+def _profiles(
+    config: ExperimentConfig, place: Path | None, folder: Path, console: Console
+) -> tuple[SensitivityProfile, SensitivityProfile | None]:
+    """The profile that was named, or one made now; and what it is held against, if that was measured."""
+    from lorascope.cli_probe import ROWS
+    from lorascope.measure.probing.collect import ProbeSettings
+    from lorascope.runs.probe import ProbeOptions
+    from lorascope.runs.probing import probe_config
+    from lorascope.runs.recommending import SCORES, load_with_control
+    from lorascope.runs.shuffled_answers import shuffled_profile
+
+    if place is not None:
+        return load_with_control(place)
+    options = ProbeOptions(batch_size=ROWS, settings=ProbeSettings(scores=SCORES))
+    # The budget is what is decided here; it is no setting of a probe.
+    plain = replace(config, lora=replace(config.lora, budget=None))
+    home = _home(folder)
+    try:
+        profile = probe_config(plain, options, home, console=console)
+    except RunError as error:
+        if error.code not in ("other-run", "not-a-run"):
+            raise
+        raise RunError(error.code, error.what, "--output OTHER", f"lorascope recommend {home}") from None
+    return profile, shuffled_profile(plain, options, profile, home / rundir.SHUFFLED, console)
+
+
+def _home(folder: Path) -> Path:
+    """Where the profile of a recommendation lies: beside it."""
+    return folder.with_name(f"{folder.name}_profile")
+
+
+def _words(given: Given) -> list[str]:
+    """The settings of the model, the data and the training, as they were typed."""
+    words = [f"--preset={given.get('preset')}"] if given.get("preset") else []
+    if given.arguments:
+        typed = given.settings
+        words += [f"--{k}={v}" for k, v in _about(Path(given.arguments[0])).items() if k != "target" and k not in typed]
+    for flag, value in given.settings.items():
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no_{flag}")
+        elif flag not in ("target", "budget", "r", "lora_alpha"):
+            words.append(f"--{flag}={value}")
+    return words
+
+
+def _plan(given: Given, resolved: Resolved, place: Path | None, folder: Path, console: Console) -> dict[str, Any]:
+    """What would be done, without torch."""
+    from lorascope.tasks import glance
+
+    config = resolved.config
+    lines = {
+        "profile": str(place)
+        if place
+        else f"a probe of {config.model.model_id}, and one with shuffled answers, in {_home(folder)}",
+        "data": glance(config.data).title,
+        "budget": f"{config.lora.budget} of {config.lora.target}",
+        "proof": "8 candidates at most x 2 learning rates x 20 steps, the better half with twice the steps until one "
+        "is left beside uniform; their learning rates tuned; 5 fresh seeds each on test rows"
+        if given.get("prove")
+        else "none; --prove trains candidates",
+        "folder": str(folder),
+    }
+    console.out(*(f"  {name:<9} {text}" for name, text in lines.items()))
+    console.out("Nothing was started.")
+    console.next(given.without("plan"))
+    return lines
