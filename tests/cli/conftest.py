@@ -123,7 +123,7 @@ def run_folder(tmp_path):
     def make(name, config=None, *, finished=True, **changes):
         folder = tmp_path / name
         (folder / "final_model").mkdir(parents=True)
-        adapter = {"r": 8, "lora_alpha": 32, "lora_dropout": 0.1, "target_modules": ["q_proj"], "task_type": "CAUSAL_LM"}
+        adapter = {"r": 8, "lora_alpha": 32, "lora_dropout": 0.1, "target_modules": ["q_proj"]}
         (folder / "final_model" / "adapter_config.json").write_text(json.dumps(adapter))
         (folder / "config.json").write_text(to_json(config or ExperimentConfig()))
         results = {
