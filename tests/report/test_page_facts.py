@@ -63,6 +63,22 @@ def test_modules_of_one_cell_add_up():
     assert found.scores[0].per["A"].tolist() == [20.0]
 
 
+def test_each_module_of_such_a_cell_is_kept_and_all_of_them_make_the_cell():
+    names = ["model.layers.0.mlp.up_proj", "model.layers.0.experts.1.up_proj"]
+    rows = [{**fact(step, "up", 0, "A", value), "module": name}
+            for name, values in zip(names, ((1.0, 3.0), (4.0, 8.0)), strict=True)
+            for step, value in enumerate(values, 1)]  # fmt: skip
+    rows.append(fact(1, "q", 0, "A", 5.0))
+    found = map_of_run(tidy(rows))
+    up = found.cells["projection"].tolist().index("up")
+    assert list(found.members) == [up]
+    assert {m.module: (m.parts, m.per) for m in found.members[up]} == {
+        names[0]: ({"A": 2.0}, {"A": 10.0}), names[1]: ({"A": 6.0}, {"A": 10.0})
+    }  # fmt: skip
+    assert sum(m.parts["A"] for m in found.members[up]) == found.parts["A"].values[up].mean()
+    assert sum(m.per["A"] for m in found.members[up]) == found.scores[0].per["A"][up]
+
+
 def test_rows_follow_the_data_flow():
     names = ["down", "o", "head", "q", "embed", "k"]
     rows = [fact(1, p, None if p in ("head", "embed") else 0, "A", 1.0) for p in names]

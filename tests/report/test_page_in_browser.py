@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from paged import WAIT, make_run
+from paged import WAIT, big_table, make_run
 
 from lorascope.analysis.compare import compare_runs
 from lorascope.report.page import page_of, page_of_run
@@ -99,6 +99,31 @@ def test_a_click_and_the_keyboard_open_a_cells_curve(opened, folder, file):
     said = page.locator("#live").text_content()
     assert re.fullmatch(r"layer 1, \w+, [\d.e-]+, rank \d+ of 28", said)
     assert page.locator("#grids [tabindex='0']").count() == 1
+
+
+def test_a_cell_of_several_experts_shows_how_far_they_are_apart(opened, tmp_path):
+    table = big_table(2, 4, projections="q up")
+    one = table[table["projection"] == "up"].astype({"module": str})
+    more = [
+        one.assign(module=one["module"].str.replace("up_proj", f"experts.{k}.up_proj"), value=one["value"] * k**2)
+        for k in (2, 3)
+    ]
+    mixed = pd.concat([table.astype({"module": str}), *more], ignore_index=True)
+    folder = make_run(tmp_path / "moe", table=mixed)
+    path = tmp_path / "moe.html"
+    path.write_text(page_of_run(folder), encoding="utf-8")
+    page = opened(path)
+    cell(page, "q", 0).click()
+    assert page.locator(".spread").count() == 0
+    cell(page, "up", 1).click()
+    facts = one[(one["score"] == "grad_sq") & (one["layer"] == 1)].groupby("step")[["value", "numel"]].sum()
+    base = float((facts["value"] / facts["numel"]).mean() ** 0.5)
+    words = page.locator(".spread").text_content()
+    low, high, middle = re.fullmatch(r"3 modules, (\S+) to (\S+), median (\S+)", words).groups()
+    assert [float(low), float(middle), float(high)] == pytest.approx([base, 2 * base, 3 * base], rel=6e-3)
+    page.locator("#cell details").last.locator("summary").click()
+    page.locator("#cell details").last.locator("tbody tr").nth(2).wait_for()
+    assert page.locator("#cell details").last.locator("tbody tr").first.text_content().startswith("model.layers.1.exp")
 
 
 def test_a_search_finds_a_sample_and_the_worst_stand_first(opened, file):

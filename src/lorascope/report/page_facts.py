@@ -9,7 +9,7 @@ of the same map; only their parts and scores differ.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,9 @@ MANY = 8
 
 ABSENT, ZERO, SMALLEST, LARGEST, NOT_FINITE = 0, 1, 2, 65534, 65535
 """Codes of 16 bits: not measured; exactly 0; the ends of a logarithmic scale; infinite or not a number."""
+
+FACTS = (("A", "grad_sq", "A"), ("B", "grad_sq", "B"), ("update", "update_sq", "AB"))
+"""Part of a run's map, and the score and matrix of its rows in the table."""
 
 KEY = ["stack", "group", "projection", "layer"]
 """What makes a cell."""
@@ -78,12 +81,25 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Member:
+    """One of several modules of a cell, an expert for instance: its facts over all frames, what they are divided by."""
+
+    module: str
+    parts: Mapping[str, float]
+    """Name of a part -> mean over frames; NaN was not measured."""
+    per: Mapping[str, float]
+    """Name of a part -> its share in `Score.per`."""
+
+
+@dataclass(frozen=True)
 class ModelMap:
     """Cells (columns: stack, group, projection, layer, module, modules), their facts, and the scores made of them."""
 
     cells: pd.DataFrame
     parts: Mapping[str, Part]
     scores: Sequence[Score]
+    members: Mapping[int, Sequence[Member]] = field(default_factory=dict)
+    """Number of a cell of several modules -> each of them."""
 
 
 def map_of_run(table: pd.DataFrame, *, frames: int = FRAMES) -> ModelMap:
@@ -96,7 +112,7 @@ def map_of_run(table: pd.DataFrame, *, frames: int = FRAMES) -> ModelMap:
     known = {module: i for i, modules in enumerate(cells["modules"]) for module in modules}
     at = facts["module"].map(known).to_numpy(dtype=np.int64)
     parts, numels = {}, {}
-    for name, score, matrix in (("A", "grad_sq", "A"), ("B", "grad_sq", "B"), ("update", "update_sq", "AB")):
+    for name, score, matrix in FACTS:
         rows = ((facts["score"] == score) & (facts["matrix"] == matrix)).to_numpy()
         if rows.any():
             parts[name] = _part(facts[rows], at[rows], len(cells), frames)
@@ -106,7 +122,39 @@ def map_of_run(table: pd.DataFrame, *, frames: int = FRAMES) -> ModelMap:
     scaling = facts.groupby("module", observed=True)["scaling"].agg(["min", "max"])
     scales = [scaling.loc[list(modules)] for modules in cells["modules"]]
     one = np.array([s["min"].iloc[0] if s["min"].min() == s["max"].max() else np.nan for s in scales])
-    return ModelMap(cells, parts, _scores(parts, numels, one, weights))
+    return ModelMap(cells, parts, _scores(parts, numels, one, weights), _members(facts, cells, frames))
+
+
+def _members(facts: pd.DataFrame, cells: pd.DataFrame, frames: int) -> dict[int, list[Member]]:
+    """The modules of every cell that has several."""
+    several = {i: modules for i, modules in enumerate(cells["modules"]) if len(modules) > 1}
+    place = {module: i for i, module in enumerate(dict.fromkeys(m for modules in several.values() for m in modules))}
+    if not place:
+        return {}
+    mine = facts[facts["module"].isin(list(place))]
+    at = mine["module"].astype(str).map(place).to_numpy(dtype=np.int64)
+    base = (mine["score"] == "base_sq").to_numpy()
+    weights = _once(mine[base], at[base], len(place), "value")
+    means, per = {}, {}
+    for name, score, matrix in FACTS:
+        rows = ((mine["score"] == score) & (mine["matrix"] == matrix)).to_numpy()
+        if rows.any():
+            values = _part(mine[rows], at[rows], len(place), frames).values
+            finite = np.where(np.isfinite(values), values, 0.0)
+            count = np.isfinite(values).sum(axis=1)
+            means[name] = np.where(count > 0, finite.sum(axis=1) / np.maximum(count, 1), np.nan)
+            per[name] = weights if name == "update" else _once(mine[rows], at[rows], len(place), "numel")
+    return {
+        i: [
+            Member(
+                module,
+                {name: float(values[place[module]]) for name, values in means.items()},
+                {name: float(values[place[module]]) for name, values in per.items()},
+            )
+            for module in modules
+        ]
+        for i, modules in several.items()
+    }
 
 
 def _scores(parts: Mapping[str, Part], numels: Mapping[str, Floats], scaling: Floats, base: Floats) -> list[Score]:
@@ -224,7 +272,13 @@ def encode(found: ModelMap) -> tuple[dict[str, Any], bytes]:
         "cells": cells.to_dict("records"),
         "parts": parts,
         "scores": [_plain(score) for score in found.scores],
+        "members": {str(i): [_plain_member(member) for member in members] for i, members in found.members.items()},
     }, blob
+
+
+def _plain_member(member: Member) -> dict[str, Any]:
+    parts, per = ({name: float(f"{value:.5g}") for name, value in each.items()} for each in (member.parts, member.per))
+    return {"module": member.module, "parts": parts, "per": per}
 
 
 def _plain(score: Score) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from lorascope.analysis.profile_folder import gains_of, summary
 from lorascope.analysis.sensitivity import COMPARED, INTENSIVE, SensitivityProfile
 from lorascope.analysis.statistics import Estimate, Floats, Ints
 from lorascope.config.scores import SCORES
-from lorascope.report.page_facts import KEY, ModelMap, Part, Score, cells_of
+from lorascope.report.page_facts import KEY, Member, ModelMap, Part, Score, cells_of
 from lorascope.report.page_privacy import scrub
 from lorascope.report.page_source import Source
 from lorascope.report.page_words import data_rows, environment_rows, model_row
@@ -107,7 +107,24 @@ def map_of_profile(profile: SensitivityProfile) -> ModelMap:
                 bands={key: (float(of_sets[0][i]), float(of_sets[1][i])) for i, key in enumerate(sets)},
             )
         )
-    return ModelMap(cells, facts, scores)
+    return ModelMap(cells, facts, scores, _members(profile, members))
+
+
+def _members(profile: SensitivityProfile, members: Floats) -> dict[int, list[Member]]:
+    """The places of every cell that has several."""
+    numel = _numel(profile)
+    return {
+        i: [
+            Member(
+                str(profile.parts["module"].iloc[k]),
+                {name: float(estimate.value[k]) for name, estimate in profile.scores.items()},
+                {name: 1.0 if name in INTENSIVE else float(numel[k]) for name in profile.scores},
+            )
+            for k in np.flatnonzero(row)
+        ]
+        for i, row in enumerate(members)
+        if row.sum() > 1
+    }
 
 
 def _relative(profile: SensitivityProfile, members: Floats, sets: Mapping[str, Floats], above: Mask) -> Score:

@@ -272,8 +272,9 @@ function panel() {
   box.replaceChildren(...words, about);
   if (state.pin !== shownKey) return;
   const free = make("button", { type: "button", onclick: () => choose({ pin: null }) }, "free");
+  const spreads = sources.flatMap((source) => membersOf(source, source.byKey.get(shownKey)));
   if (!sources.some(moves)) {
-    box.append(...sources.map((source) => everyScore(source, source.byKey.get(shownKey))), free);
+    box.append(...sources.map((source) => everyScore(source, source.byKey.get(shownKey))), ...spreads, free);
     return;
   }
   const lines = sources.filter(moves).map((source, i) => {
@@ -302,8 +303,26 @@ function panel() {
   box.append(
     figure,
     ...(several() ? [key(lines)] : []),
+    ...spreads,
     free,
   );
+}
+
+/** Of a cell of several modules (experts): how far they are apart, and each of them. */
+function membersOf(source, cell) {
+  const score = scoreOf(source, state.score);
+  const rows = (source.map.members[cell.at] ?? [])
+    .map((member) => [member.module, score ? valueOfMember(score, state.matrix, cell, member) : NaN])
+    .filter(([, number]) => Number.isFinite(number))
+    .sort((a, b) => b[1] - a[1]);
+  if (!rows.length) return [];
+  const numbers = rows.map(([, number]) => number);
+  const [low, middle, high] = [0, 0.5, 1].map((share) => short(quantile(numbers, share)));
+  const words = `${called(source)}: ${rows.length} modules, ${low} to ${high}, median ${middle}`;
+  return [
+    make("p", { class: "small spread" }, several() ? words : words.slice(called(source).length + 2)),
+    asTable(["module", score.label], () => rows),
+  ];
 }
 
 /** Of a cell without steps: all that was measured of it. */

@@ -85,6 +85,18 @@ function value(source, score, matrix, cells, frame) {
   return score.root ? Math.sqrt(sum / per) : sum / per;
 }
 
+/** The score of one of the modules of a cell, over all frames. */
+function valueOfMember(score, matrix, cell, member) {
+  let sum = 0;
+  let per = score.per ? 0 : 1;
+  for (const name of partsOf(score, matrix)) {
+    if (!Number.isFinite(member.parts[name] ?? NaN)) return NaN;
+    sum += member.parts[name] * (score.weight ? score.weight[cell.at] : 1);
+    if (score.per) per += member.per[name];
+  }
+  return score.root ? Math.sqrt(sum / per) : sum / per;
+}
+
 /** The frames of a score: first and last steps. */
 function framesOf(source, score, matrix) {
   const part = source.part(partsOf(score, matrix)[0]);
