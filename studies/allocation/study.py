@@ -80,7 +80,10 @@ def ranks_of(plan: dict[str, Any], lab: Path, task: str, budget: str) -> dict[st
         found = allocation_for(among, asked, method, evidence, scaling=scaling, base_model=base.model_id, seed=0)
         arms[arm] = found.to_dict()
     tables = {name: profile.table(name, by="module", scale="sum") for name in profile.scores}
-    scores = {n: dict(zip(t["module"], t["value"].astype(float), strict=True)) for n, t in tables.items()}
+    scores = {
+        name: {path: float(f"{value:.6g}") for path, value in zip(found["module"], found["value"], strict=True)}
+        for name, found in tables.items()
+    }
     return {"allocations": arms, "scores": scores, "batches": profile.n, "tau": profile.tau}
 
 
@@ -198,11 +201,16 @@ def measure(plan: dict[str, Any], lab: Path, made: dict[str, Any], rows: Sequenc
     on = "validation" if stage in ("screen", "lrs") else "test"
     name = chosen(plan, rows, task, {"chosen": "ours", "peer": "peer"}[arm]) if arm in ("chosen", "peer") else arm
     allocation = allocation_of(made[task][run["budget"]]["allocations"][name], RANKS.name)
-    found = trial(config, bench, allocation, on=on)
-    return {
-        "loss": found.mean, "tokens": int(found.tokens.sum()), "allocation": name, "params": allocation.used_params,
-        "config_hash": config.hash,
+    row = {
+        "allocation": name, "params": allocation.used_params, "config_hash": config.hash, "on": on,
+        "ranks": records.fingerprint(allocation.adapted),
     }  # fmt: skip
+    # Arms of equal ranks (threshold where every module is above noise) are one training.
+    for known in records.read_rows(plan, ROWS):
+        if row["ranks"] == known.get("ranks") and all(known[key] == row[key] for key in ("config_hash", "on")):
+            return {**row, "loss": known["loss"], "tokens": known["tokens"], "as": known["allocation"]}
+    found = trial(config, bench, allocation, on=on)
+    return {**row, "loss": found.mean, "tokens": int(found.tokens.sum())}
 
 
 # ---- what the rows say -----------------------------------------------------------------------------------------------
