@@ -215,7 +215,7 @@ function legend() {
     "aria-label": `colours from ${short(drawn.ends[0])} to ${short(drawn.ends[1])}`,
   });
   for (let i = 0; i < 64; i++) {
-    const rect = draw("rect", { x: 10 + i * 4.8, y: 2, width: 5.2, height: 12 });
+    const rect = draw("rect", { x: 10 + i * 4.8, y: 2, width: 5.2, height: 12, "shape-rendering": "crispEdges" });
     rect.style.fill = colour((i + 0.5) / 64);
     svg.append(rect);
   }

@@ -48,7 +48,7 @@ function showSources() {
   controls();
   const parts = [grids, panel, groups, norms, losses, legend];
   parts.forEach((part) => part({}));
-  [metrics, budget, samples, notes, facts].forEach((part) => part());
+  [recommended, metrics, budget, samples, notes, facts].forEach((part) => part());
   listeners.push((change) => {
     const light = "hover" in change || "focus" in change;
     if (light && !("pin" in change)) return panel();
