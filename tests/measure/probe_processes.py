@@ -6,10 +6,29 @@ import sys
 from pathlib import Path
 
 import torch
-from probed import batches, toy
+from probed import TOYS, Batch, batches, fine_toy, toy
 
 from lorascope.cli import main
+from lorascope.config.scores import OF_TRIAL, ON_REQUEST
 from lorascope.measure.probing.collect import Collected, ProbeSettings, collect
+
+EXACT = ProbeSettings(
+    r=4, alpha=12.0, lr=3e-3, blocks=3, directions=9,
+    scores=tuple(score for score in ON_REQUEST if score not in OF_TRIAL),
+)  # fmt: skip
+"""Everything but what takes a trial."""
+
+
+def exact_batches() -> list[list[Batch]]:
+    """Five batches of two micro-batches: an odd number for two processes."""
+    return batches(5, micro=2, rows=2)
+
+
+def exact_probe(name: str) -> Collected:
+    """A toy in float64, probed for everything."""
+    model, weights = fine_toy(name)
+    return collect(model, weights, exact_batches(), EXACT)
+
 
 SCORES = ("snip", "gora", "fisher", "plop", "weight", "spectrum", "whitened", "eva")
 
@@ -38,5 +57,6 @@ if __name__ == "__main__":
     number = torch.distributed.get_rank()
     target = Path(sys.argv[1])
     torch.save(probes(number), target / f"rank{number}.pt")
+    torch.save({name: exact_probe(name) for name in TOYS}, target / f"exact{number}.pt")
     line = ["probe", "--model", str(target / "model"), "--dataset", str(target / "letters.jsonl"), "--batches", "5"]
     sys.exit(main([*line, "--batch_size", "2", "--output_dir", str(target / "profiles"), "--experiment_name", "two"]))

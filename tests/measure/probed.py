@@ -28,6 +28,13 @@ def toy(name: str, **changes: Any) -> tuple[nn.Module, list[Weight]]:
     return model, find_weights(model, probed(find_modules(model)))
 
 
+def fine_toy(name: str) -> tuple[nn.Module, list[Weight]]:
+    """The same model in float64, in which a probe then computes, too: what differs is the formula."""
+    model: Any = toy(name)[0].double()
+    model.config._experts_implementation = "eager"  # the grouped kernel has no float64
+    return model, find_weights(model, probed(find_modules(model)))
+
+
 def micro_batch(rows: int, generator: torch.Generator, *, vocab: int = 10) -> Batch:
     """Random rows of uneven length, padded on the right, the loss on the second half of each.
 
@@ -71,3 +78,28 @@ def brute_force(
     loss = nats / tokens
     found = torch.autograd.grad(loss, [parameters[name] for name in names])
     return dict(zip(names, found, strict=True)), float(loss.detach())
+
+
+def through(model: nn.Module, path: str, micro_batches: Sequence[Batch]) -> tuple[list[Tensor], list[Tensor]]:
+    """Inputs of a layer at all tokens that are no padding, and gradients of its outputs there, micro-batch by one."""
+    xs, gs = [], []
+    layer = model.get_submodule(path)
+    tokens = sum(int((b["labels"][:, 1:] != -100).sum()) for b in micro_batches)
+    for batch in micro_batches:
+        seen: list[Tensor] = []
+
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor, seen: list[Tensor] = seen) -> None:
+            seen += [inputs[0].detach(), out]
+
+        handle = layer.register_forward_hook(hook)
+        layer.weight.requires_grad_(True)
+        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+        loss = cross_entropy(logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten(), reduction="sum") / tokens
+        x, out = seen
+        (g,) = torch.autograd.grad(loss, out)
+        handle.remove()
+        layer.weight.requires_grad_(False)
+        mask = batch["attention_mask"].bool()
+        xs.append(x.double()[mask])
+        gs.append(g.double()[mask])
+    return xs, gs

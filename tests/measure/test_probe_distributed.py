@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,39 +13,11 @@ from probed import batches, toy
 from lorascope.analysis.sensitivity import SensitivityProfile
 from lorascope.cli import main
 from lorascope.measure.probing.collect import Collected, ProbeSettings, collect
-from toy import save_toy
-
-HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What two processes have left behind."""
-    target = tmp_path_factory.mktemp("probes")
-    save_toy(target / "model")
-    rows = ({"prompt": f"{chr(97 + i % 20)}{i}", "target": chr(98 + i % 20)} for i in range(60))
-    (target / "letters.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", port]
-    path = os.pathsep.join([str(HERE), str(HERE.parent), str(HERE.parent / "models")])
-    done = subprocess.run(
-        [*launch, str(HERE / "probe_processes.py"), str(target)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert done.stdout.count("Saved") == 1
-    return target
-
-
-@pytest.fixture(scope="module")
-def ranks(folder: Path) -> list[list[Collected]]:
-    return [torch.load(folder / f"rank{rank}.pt", weights_only=False) for rank in (0, 1)]
+def ranks(two_probes: Path) -> list[list[Collected]]:
+    return [torch.load(two_probes / f"rank{rank}.pt", weights_only=False) for rank in (0, 1)]
 
 
 def facts(found: Collected) -> dict[str, np.ndarray]:
@@ -91,7 +58,8 @@ def test_who_has_enough_stops_the_other_too(ranks) -> None:
     assert len(early.nats) == 2
 
 
-def test_the_command_writes_one_profile_and_it_is_that_of_one_process(folder) -> None:
+def test_the_command_writes_one_profile_and_it_is_that_of_one_process(two_probes) -> None:
+    folder = two_probes
     line = ["probe", "--model", str(folder / "model"), "--dataset", str(folder / "letters.jsonl"), "--batches", "5"]
     more = ["--batch_size", "2", "--output_dir", str(folder / "profiles"), "--experiment_name", "one", "--quiet"]
     assert main([*line, *more]) == 0

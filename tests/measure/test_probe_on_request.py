@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 from peft.utils.incremental_pca import IncrementalPCA
-from probed import batches, brute_force, toy
+from probed import batches, brute_force, through, toy
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from lorascope.config.scores import ON_REQUEST
 from lorascope.errors import UnknownName
@@ -21,68 +20,9 @@ from lorascope.measure.probing.observe import random_feature_norm
 EVERYTHING = ProbeSettings(scores=tuple(ON_REQUEST), blocks=3, directions=9)
 
 
-@pytest.fixture(scope="module", params=["llama", "phi3", "gpt2"])
-def probe(request: pytest.FixtureRequest):
-    model, weights = toy(request.param)
-    data = batches(4, micro=2)
-    return model, weights, data, collect(model, weights, data, EVERYTHING)
-
-
 def names_of(model: nn.Module, weights) -> list[str]:
     names = {id(p): name for name, p in model.named_parameters()}
     return [names[id(weight.parameter)] for weight in weights]
-
-
-def through(model: nn.Module, path: str, micro_batches) -> tuple[list[Tensor], list[Tensor]]:
-    """Inputs of a layer at all tokens that are no padding, and gradients of its outputs there, micro-batch by one."""
-    xs, gs = [], []
-    layer = model.get_submodule(path)
-    tokens = sum(int((b["labels"][:, 1:] != -100).sum()) for b in micro_batches)
-    for batch in micro_batches:
-        seen: list[Tensor] = []
-
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor, seen: list[Tensor] = seen) -> None:
-            seen += [inputs[0].detach(), out]
-
-        handle = layer.register_forward_hook(hook)
-        layer.weight.requires_grad_(True)
-        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-        loss = cross_entropy(logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten(), reduction="sum") / tokens
-        x, out = seen
-        (g,) = torch.autograd.grad(loss, out)
-        handle.remove()
-        layer.weight.requires_grad_(False)
-        mask = batch["attention_mask"].bool()
-        xs.append(x.double()[mask])
-        gs.append(g.double()[mask])
-    return xs, gs
-
-
-def test_fisher_is_the_mean_over_rows_of_their_own_squared_gradients(probe) -> None:
-    model, weights, data, found = probe
-    names = names_of(model, weights)
-    right = np.zeros((len(data), len(weights)))
-    for i, batch in enumerate(data):
-        rows = [{k: v[j : j + 1] for k, v in micro.items()} for micro in batch for j in range(len(micro["input_ids"]))]
-        for row in rows:
-            G, _ = brute_force(model, [row], names)
-            tokens = int((row["labels"][:, 1:] != -100).sum())
-            right[i] += [float((G[n] * tokens).square().sum()) / len(rows) for n in names]
-    places = [[u for u, part in enumerate(found.parts) if part.module is w.parts[0].module] for w in weights]
-    whole = np.stack([found.scores["fisher"][:, at].sum(axis=1) for at in places], axis=1)
-    assert whole == pytest.approx(right, rel=1e-5)
-
-
-def test_plops_score_is_the_norm_of_outputs_against_that_of_random_inputs(probe) -> None:
-    model, weights, data, found = probe
-    u = next(i for i, part in enumerate(found.parts) if part.role == "down")
-    part = found.parts[u]
-    weight = next(w for w in weights if w.parts[0] is part)
-    W = weight.oriented(weight.parameter)[0].detach()
-    for i, batch in enumerate(data):
-        x = torch.cat(through(model, part.module.path, batch)[0])
-        ratio = ((x @ W.double().T).norm(dim=1) / x.norm(dim=1)).mean()
-        assert found.scores["plop"][i, u] * random_feature_norm(W, seed=u) == pytest.approx(float(ratio), rel=1e-5)
 
 
 def test_the_norm_for_random_inputs_is_that_of_directions_without_preference() -> None:
@@ -91,69 +31,10 @@ def test_the_norm_for_random_inputs_is_that_of_directions_without_preference() -
     assert random_feature_norm(W, seed=0) == pytest.approx(float(W.norm()) / 10, rel=0.02)
 
 
-@pytest.mark.parametrize("role", ["o", "up"])
-def test_moments_leave_padding_out_and_whiten_the_mean_gradient(probe, role) -> None:
-    model, weights, data, found = probe
-    path = next(part.module.path for part in found.parts if part.role == role)
-    weight = next(w for w in weights if w.parts[0].module.path == path)
-    parameter = next(n for n in names_of(model, weights) if n.startswith(path))
-    Sx, Sg, tokens, mean, signed = 0.0, 0.0, 0, 0.0, 0.0
-    for i, batch in enumerate(data):
-        xs, gs = through(model, path, batch)
-        labelled = sum(int((b["labels"][:, 1:] != -100).sum()) for b in batch)
-        Sx = Sx + sum(x.T @ x for x in xs)
-        Sg = Sg + labelled * sum(g.T @ g for g in gs) / 4
-        tokens += sum(len(x) for x in xs)
-        G = weight.oriented(brute_force(model, batch, [parameter])[0][parameter])[0]
-        mean, signed = mean + G / 4, signed + (-1) ** i * G / 4
-        assert torch.cat(gs).T @ torch.cat(xs) == pytest.approx(G.numpy(), abs=1e-6)  # padding adds nothing to G
-    Sx = Sx / tokens
-
-    def root(S: Tensor) -> Tensor:
-        values, vectors = torch.linalg.eigh(S)
-        return vectors @ torch.diag((values + 0.01 * values.mean()) ** -0.5) @ vectors.T
-
-    for spectrum, left, right in (
-        ("whitened", root(Sg), root(Sx)),
-        ("whitened_diagonal", root(torch.diag(Sg.diagonal())), root(torch.diag(Sx.diagonal()))),
-    ):
-        for G, values in zip((mean, signed), found.spectra[spectrum][path], strict=True):
-            assert values == pytest.approx(torch.linalg.svdvals(left @ G @ right)[:9].numpy(), rel=1e-3)
-
-
-def test_the_spectrum_is_that_of_the_whole_modules_mean_gradient(probe) -> None:
-    model, weights, data, found = probe
-    names = names_of(model, weights)
-    gradients = [brute_force(model, batch, names)[0] for batch in data]
-    for parameter, weight in zip(names, weights, strict=True):
-        for sign, values in zip((1, -1), found.spectra["spectrum"][weight.parts[0].module.path], strict=True):
-            mean = sum(sign**i * g[parameter] for i, g in enumerate(gradients)) / 4
-            assert values == pytest.approx(torch.linalg.svdvals(mean)[:9].numpy(), rel=1e-4, abs=1e-7)
-    assert all(len(values) == 9 for values, _ in found.spectra["spectrum"].values())
-
-
-def test_scores_of_the_mean_gradient_and_of_the_weights(probe) -> None:
-    model, weights, data, found = probe
-    names = names_of(model, weights)
-    gradients = [brute_force(model, batch, names)[0] for batch in data]
-    u = 0
-    for parameter, weight in zip(names, weights, strict=True):
-        W = weight.oriented(weight.parameter).detach().double()
-        for sign, score in ((1, "gora"), (-1, "gora_noise")):
-            mean = weight.oriented(sum(sign**i * g[parameter] for i, g in enumerate(gradients)) / 4)
-            for j, part in enumerate(weight.parts):
-                right = float((part.of(W) * part.of(mean)).abs().sum())
-                assert found.fixed[score][u + j] == pytest.approx(right, rel=1e-5)
-        for j, part in enumerate(weight.parts):
-            square = float(part.of(W).square().sum())
-            assert found.fixed["weight_sq"][u + j] == pytest.approx(square, rel=1e-6)
-            rank = square / float(torch.linalg.svdvals(part.of(W)[0])[0] ** 2)
-            assert found.fixed["stable_rank"][u + j] == pytest.approx(rank, rel=1e-5)
-        u += len(weight.parts)
-
-
-def test_evas_shares_are_those_of_the_pca_in_peft(probe) -> None:
-    model, _, data, found = probe
+def test_evas_shares_are_those_of_the_pca_in_peft() -> None:
+    model, weights = toy("llama")
+    data = batches(4, micro=2)
+    found = collect(model, weights, data, EVERYTHING)
     path = next(part.module.path for part in found.parts if part.role == "down")
     inputs = torch.cat([x for batch in data for x in through(model, path, batch)[0]])
     pca = IncrementalPCA(n_components=9)

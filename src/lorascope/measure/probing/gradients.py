@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from lorascope.errors import TrainingError
-from lorascope.measure.probing.parts import Weight
+from lorascope.measure.probing.parts import Weight, computed
 from lorascope.models.modules import bare
 
 IGNORED = -100
@@ -141,7 +141,7 @@ def count_tokens(model: nn.Module, batch: Batch) -> int:
 
 
 def sum_of_nats(model: nn.Module, batch: Batch) -> Tensor:
-    """Sum of the cross entropies of the labelled tokens, float32, with its graph.
+    """Sum of the cross entropies of the labelled tokens, float32 or better, with its graph.
 
     The head is applied to no position at which no row has a label, where the model can leave positions out.
     """
@@ -158,7 +158,7 @@ def sum_of_nats(model: nn.Module, batch: Batch) -> Tensor:
     else:
         logits = model(**inputs, use_cache=False).logits[:, keep.to(device)]
     targets = labels[:, keep].to(logits.device)
-    return cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
+    return cross_entropy(computed(logits).flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
 
 
 def _shifted(model: nn.Module, batch: Batch) -> Tensor:

@@ -10,7 +10,7 @@ from torch import nn
 
 from lorascope.config import scores as menu
 from lorascope.measure.probing.gradients import Batch, weight_gradients
-from lorascope.measure.probing.parts import Weight
+from lorascope.measure.probing.parts import Weight, computed_in
 from lorascope.measure.probing.sums import Sums
 
 if TYPE_CHECKING:
@@ -26,23 +26,23 @@ def memory(
     In bytes a weight in float32: 4 for the weight, 4 for the exact sum of all gradients, 4 more where a spectrum is
     asked for (the sum with alternating signs), 4 more for micro-batches; K sketches of at most 64 KiB for each part.
     """
-    numel = [weight.parameter.numel() for weight in weights]
     largest = max(weights, key=lambda weight: weight.parameter.numel()).parameter
-    copies = 1 if largest.element_size() == 4 else 2  # in float32: of the gradient, and of the weight
+    wide = computed_in(largest.dtype).itemsize
+    copies = 1 if largest.element_size() == wide else 2  # as it is computed with: of the gradient, and of the weight
     found = {
         "weights": sum(p.numel() * p.element_size() for p in model.parameters()),
-        "sum of gradients": 4 * sum(numel) * (2 if settings.signed else 1),
-        "sketches": 4 * settings.blocks * sum(Sums.sketch_numbers(p) for w in weights for p in w.parts),
+        "sum of gradients": wide * sum(w.parameter.numel() for w in weights) * (2 if settings.signed else 1),
+        "sketches": wide * settings.blocks * sum(Sums.sketch_numbers(p) for w in weights for p in w.parts),
     }
     if set(menu.SPECTRA) & set(settings.watched):
-        found["moments"] = 4 * sum(Sums.moment_numbers(weight, settings) for weight in weights)
+        found["moments"] = wide * sum(Sums.moment_numbers(weight, settings) for weight in weights)
     if set(menu.OF_TRIAL) & set(settings.scores):  # adapters, their gradients, Adam's two, four points of the path, ...
         found["trial"] = 4 * 11 * settings.r * sum(weight.parts[0].module.cost_per_rank for weight in weights)
     if len(batches[0]) > 1:
         found["gradients of a batch"] = sum(w.parameter.numel() * w.parameter.element_size() for w in weights)
-    found["one gradient"] = largest.numel() * (largest.element_size() + 4 * copies)
-    wide = max((batch for some in batches for batch in some), key=lambda batch: batch["input_ids"].numel())
-    found["activations"] = activations(model, weights, wide, checkpointing=settings.checkpointing)
+    found["one gradient"] = largest.numel() * (largest.element_size() + wide * copies)
+    widest = max((batch for some in batches for batch in some), key=lambda batch: batch["input_ids"].numel())
+    found["activations"] = activations(model, weights, widest, checkpointing=settings.checkpointing)
     return found
 
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from lorascope.measure.probing.parts import Part, Weight
+from lorascope.measure.probing.parts import Part, Weight, computed, computed_in
 from lorascope.models.modules import bare
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What went through one linear layer in one micro-batch, float32."""
+    """What went through one linear layer in one micro-batch, float32 or better."""
 
     x: Tensor
     """(B, T, in)"""
@@ -95,7 +95,7 @@ def _submodule(root: nn.Module, path: str) -> nn.Module:
 
 def _rows(tensor: Tensor) -> Tensor:
     """(B, T, n); a layer that gets its tokens in one row, or the head that gets some of them, makes one row of them."""
-    return (tensor if tensor.ndim == 3 else tensor.reshape(1, -1, tensor.shape[-1])).float()
+    return computed(tensor if tensor.ndim == 3 else tensor.reshape(1, -1, tensor.shape[-1]))
 
 
 def _mask(x: Tensor, now: Now) -> Tensor:
@@ -131,7 +131,7 @@ def feature_norms(seen: Seen) -> Tensor:
 def random_feature_norm(W: Tensor, *, seed: int, draws: int = 256) -> float:
     """Mean of |W u| / |u| over Gaussian u: the denominator of PLoP's score. W (out, in)."""
     # A random model may have been drawn from a small seed too, and must not meet its own numbers here.
-    u = torch.randn(draws, W.shape[1], generator=torch.Generator().manual_seed(seed + 2**31)).to(W.device)
+    u = torch.randn(draws, W.shape[1], generator=torch.Generator().manual_seed(seed + 2**31)).to(W)
     return float((torch.linalg.vector_norm(u @ W.T, dim=1) / torch.linalg.vector_norm(u, dim=1)).double().mean())
 
 
@@ -145,11 +145,11 @@ class Moments:
 
     def __init__(self, weight: Weight, *, diagonal: bool, gradients: bool) -> None:
         _, out, width = weight.oriented(weight.parameter).shape
-        device = weight.parameter.device
+        device, dtype = weight.parameter.device, computed_in(weight.parameter.dtype)
         self.diagonal = diagonal
-        self.x = torch.zeros((width,) if diagonal else (width, width), device=device)
-        self.g = torch.zeros((out,) if diagonal else (out, out), device=device) if gradients else None
-        self.mean = torch.zeros(width, device=device)
+        self.x = torch.zeros((width,) if diagonal else (width, width), device=device, dtype=dtype)
+        self.g = torch.zeros((out,) if diagonal else (out, out), device=device, dtype=dtype) if gradients else None
+        self.mean = torch.zeros(width, device=device, dtype=dtype)
         self.count = torch.zeros((), dtype=torch.float64, device=device)
 
     def add(self, seen: Seen) -> None:

@@ -61,6 +61,16 @@ class Weight:
         return stacked.mT if self.swapped else stacked
 
 
+def computed(tensor: Tensor) -> Tensor:
+    """A tensor in the format in which a probe computes: float32, or float64 where the model itself is that fine."""
+    return tensor.to(computed_in(tensor.dtype))
+
+
+def computed_in(dtype: torch.dtype) -> torch.dtype:
+    """The format in which a probe computes with numbers of `dtype`."""
+    return torch.promote_types(dtype, torch.float32)
+
+
 def find_weights(model: nn.Module, targets: Sequence[TargetModule]) -> list[Weight]:
     """The weights behind `targets`, in their order, each with its parts.
 

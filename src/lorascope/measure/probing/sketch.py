@@ -35,7 +35,7 @@ class Sketch:
         return -(-length // -(-length // side))
 
     def __call__(self, matrix: Tensor) -> Tensor:
-        """(out, in) -> (k, l), float32."""
+        """(out, in) -> (k, l), in the matrix' format."""
         rows, columns = self._signs
         k, width = self.shape
         return _fold(_fold(matrix, rows, k).mT, columns, width).mT
@@ -45,7 +45,8 @@ def _fold(matrix: Tensor, signs: Tensor, size: int) -> Tensor:
     """(length, n) -> (size, n): row i goes to row i mod size, with its sign. As it is where nothing meets."""
     if len(matrix) == size:
         return matrix
-    folded = torch.zeros(size, matrix.shape[1], device=matrix.device)
+    folded = torch.zeros(size, matrix.shape[1], device=matrix.device, dtype=matrix.dtype)
+    signs = signs.to(matrix.dtype)
     for start in range(0, len(matrix), size):  # in pieces: one product of all signs would be a copy of the matrix
         piece = matrix[start : start + size]
         folded[: len(piece)].addcmul_(piece, signs[start : start + size, None])
@@ -58,9 +59,9 @@ class BlockGram:
     Batch b belongs to block b mod K, so that blocks are alike in whatever changes along the way.
     """
 
-    def __init__(self, sketch: Sketch, blocks: int, device: torch.device) -> None:
+    def __init__(self, sketch: Sketch, blocks: int, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
         self.sketch = sketch
-        self.sums = torch.zeros(blocks, sketch.shape[0] * sketch.shape[1], device=device)
+        self.sums = torch.zeros(blocks, sketch.shape[0] * sketch.shape[1], device=device, dtype=dtype)
         self.squares = torch.zeros(blocks, dtype=torch.float64, device=device)
 
     def add(self, block: int, matrix: Tensor) -> None:

@@ -49,10 +49,10 @@ def singular_values(matrix: Tensor, k: int, *, seed: int = 0) -> Tensor:
     """The k largest singular values of (out, in), float64 (k,); fewer where the matrix has no more."""
     k = min(k, *matrix.shape)
     if min(matrix.shape) <= EXACT:
-        return torch.linalg.svdvals(matrix.float())[:k].double()
+        return torch.linalg.svdvals(matrix)[:k].double()
     # Halko 2011, algorithm 4.4, with twice the columns that are asked for
     columns = min(2 * k + 10, *matrix.shape)
-    start = torch.randn(matrix.shape[1], columns, generator=torch.Generator().manual_seed(seed)).to(matrix.device)
+    start = torch.randn(matrix.shape[1], columns, generator=torch.Generator().manual_seed(seed)).to(matrix)
     basis = torch.linalg.qr(matrix @ start).Q
     for _ in range(ROUNDS):
         basis = torch.linalg.qr(matrix @ torch.linalg.qr(matrix.T @ basis).Q).Q
@@ -72,16 +72,16 @@ def explained_variance(second: Tensor, mean: Tensor, count: float, k: int) -> Te
 
 def stable_rank(weight: Tensor) -> float:
     """|W|^2 / largest singular value^2 of (out, in): between 1 and the rank, and hardly moved by small directions."""
-    top = singular_values(weight.float(), 1)
+    top = singular_values(weight, 1)
     return float(weight.double().square().sum() / top[0] ** 2)
 
 
 def _inverse_root(moment: Tensor) -> Tensor:
     """(S + e I)^-1/2, symmetric; of a diagonal, its diagonal."""
     if moment.ndim == 1:
-        return _damped_rsqrt(moment.double()).float()
+        return _damped_rsqrt(moment.double()).to(moment.dtype)
     values, vectors = torch.linalg.eigh(moment.double())
-    return ((vectors * _damped_rsqrt(values.clamp(min=0))) @ vectors.T).float()
+    return ((vectors * _damped_rsqrt(values.clamp(min=0))) @ vectors.T).to(moment.dtype)
 
 
 def _damped_rsqrt(values: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch.distributed import ReduceOp, all_gather_object, all_reduce
 
 from lorascope.measure.probing.gradients import Loss
 from lorascope.measure.probing.observe import Moments, Seen, feature_norms, fisher, random_feature_norm
-from lorascope.measure.probing.parts import Part, Weight
+from lorascope.measure.probing.parts import Part, Weight, computed, computed_in
 from lorascope.measure.probing.scores import OF_BATCHES, WeightGradient
 from lorascope.measure.probing.sketch import BlockGram, Sketch
 from lorascope.measure.probing.spectra import explained_variance, spectrum, stable_rank, whitened
@@ -61,7 +61,8 @@ class Sums:
         place = {id(part): i for i, part in enumerate(self.parts)}
         self._places = {id(weight): [place[id(part)] for part in weight.parts] for weight in weights}
         self._number = {id(weight): number for number, weight in enumerate(weights)}
-        self._random = [self._draw(weight, number) for number, weight in enumerate(weights)]
+        self.drawn = [self._draw(weight, number) for number, weight in enumerate(weights)]
+        """LoRA's random matrix of each weight: (experts, r, in)."""
         self._plain: dict[int, Tensor] = {}
         self._signed: dict[int, Tensor] = {}
         self._grams = [self._gram(weight, part) for weight in weights for part in weight.parts]
@@ -81,18 +82,18 @@ class Sums:
             drawn = torch.randn(shape, generator=generator)
         else:
             drawn = (2 * torch.rand(shape, generator=generator) - 1) / math.sqrt(part.shape[2])
-        return drawn.to(weight.parameter.device)
+        return drawn.to(weight.parameter.device, computed_in(weight.parameter.dtype))
 
     def _gram(self, weight: Weight, part: Part) -> BlockGram:
         seed = self.settings.seed + self.parts.index(part) + 2**33  # not the streams of the random matrices
-        device = weight.parameter.device
+        device, dtype = weight.parameter.device, computed_in(weight.parameter.dtype)
         sketch = Sketch((part.shape[0] * part.shape[1], part.shape[2]), seed=seed, device=device)
-        return BlockGram(sketch, self.settings.blocks, device)
+        return BlockGram(sketch, self.settings.blocks, device, dtype)
 
     def _random_norms(self) -> dict[int, float]:
         with torch.no_grad():
             return {
-                place: random_feature_norm(part.of(weight.oriented(weight.parameter))[0].float(), seed=place)
+                place: random_feature_norm(computed(part.of(weight.oriented(weight.parameter))[0]), seed=place)
                 for weight in self.weights
                 for part, place in zip(weight.parts, self._places[id(weight)], strict=True)
                 if part.module.kind in ("linear", "conv1d")
@@ -117,7 +118,7 @@ class Sums:
     def take(self, weight: Weight, gradient: Tensor) -> None:
         """One weight's gradient of the batch: (experts, out, in)."""
         settings, number = self.settings, self._number[id(weight)]
-        G, W = gradient.float(), weight.oriented(weight.parameter).float()
+        G, W = computed(gradient), computed(weight.oriented(weight.parameter))
         _add(self._plain, number, G, 1.0)
         if settings.signed:
             _add(self._signed, number, G, -1.0 if self._batch % 2 else 1.0)
@@ -126,7 +127,7 @@ class Sums:
             seen = WeightGradient(
                 G=g,
                 W=part.of(W),
-                A=self._random[number],
+                A=self.drawn[number],
                 r=settings.r,
                 scaling=settings.alpha / settings.r,
                 lr=settings.lr,
@@ -200,7 +201,7 @@ class Sums:
     def _finish(self, number: int, mean: Tensor, signed: Tensor, n: int, world: int, found: Totals) -> None:
         """The scores on request of one weight, into `found`."""
         asked, k, weight = self.settings.scores, self.settings.directions, self.weights[number]
-        W = weight.oriented(weight.parameter).float()
+        W = computed(weight.oriented(weight.parameter))
         path = weight.parts[0].module.path
 
         def put(name: str, place: int, value: float) -> None:
@@ -235,7 +236,7 @@ class Sums:
         weight = self.weights[number]
         mine = sums.get(number)
         if mine is None:
-            mine = torch.zeros_like(weight.oriented(weight.parameter), dtype=torch.float32)
+            mine = torch.zeros_like(weight.oriented(weight.parameter), dtype=computed_in(weight.parameter.dtype))
         return mine if world == 1 else _summed(mine.clone().contiguous(), world)
 
     # ---- what it takes ---------------------------------------------------------------------------------------------
