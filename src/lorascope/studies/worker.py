@@ -79,7 +79,8 @@ def _main() -> None:
         answers.write(json.dumps({"event": event, **more}) + "\n")
 
     asked: queue.Queue[str] = queue.Queue()
-    threading.Thread(target=_listen, args=(asked,), daemon=True).start()
+    # Taken here and not in the thread, which may begin only after stdin has become something else.
+    threading.Thread(target=_listen, args=(asked, os.dup(0)), daemon=True).start()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # From here on what anything prints, a dying library too, is in the newest log.
     nowhere = os.open(os.devnull, os.O_RDONLY)
@@ -99,9 +100,9 @@ def _main() -> None:
             return
 
 
-def _listen(asked: queue.Queue[str]) -> None:
-    """Pass on what comes by stdin; its end is the end of the study."""
-    with os.fdopen(os.dup(0), encoding="utf-8") as stdin:
+def _listen(asked: queue.Queue[str], source: int) -> None:
+    """Pass on what comes by the file descriptor; its end is the end of the study."""
+    with os.fdopen(source, encoding="utf-8") as stdin:
         for line in stdin:
             asked.put(line)
     os._exit(0)
