@@ -10,8 +10,8 @@ imported already), the arms in turn:
 
 Then lora and probe on models of 4 to 32 layers, of other widths, on other lengths of rows; and two batches through a
 random model of TinyLlama's shape in bfloat16 (it takes 9 GB). Seconds of a batch are the median after the first; the
-rest are medians over rounds with the smallest and the largest; the trainings (`adalora`, and the trial that
-`attribution` and `adalora` are scores of) are made in the first round alone. Peak memory is the kernel's high-water
+rest are medians over rounds with the smallest and the largest; what is long (`adalora`, `eva`, and the trial that
+`attribution` and `adalora` are scores of) is made in the first round alone. Peak memory is the kernel's high-water
 mark of the process beyond the loaded model, "told" what the probe says beforehand of the same. Results:
 benchmarks/results/probe.json.
 """
@@ -41,7 +41,7 @@ ON_REQUEST = (
     "attribution adalora",  # one trial gives both
 )
 PEERS = ("weights", "eva", "lora_ga", "adalora")
-ONCE = ("probe attribution adalora", "adalora")
+ONCE = ("probe attribution adalora", "adalora", "eva")
 PRELOADED = ["torch", "peft", "transformers.models.llama.modeling_llama", "lorascope.runs.profiled",
              "lorascope.measure.probing.trial"]  # fmt: skip
 Size = dict[str, Any]
