@@ -7,6 +7,7 @@ from typing import Any
 
 from lorascope import __version__
 from lorascope.analysis.allocating.methods import METHODS
+from lorascope.analysis.budgets import by_kind
 from lorascope.cli_split import Given
 from lorascope.config.allocation import Allocation
 from lorascope.config.load import resolve
@@ -64,16 +65,7 @@ def allocate(given: Given, console: Console) -> Any:
 
 def show_allocation(targets: list[Any], allocation: Allocation, console: Console) -> None:
     """A row for every kind of module, and the budget."""
-    kinds: dict[tuple[str, str], list[Any]] = {}
-    for module in targets:
-        kinds.setdefault((module.group, module.projection), []).append(module)
-    rows = []
-    for (group, projection), members in kinds.items():
-        ranks = [allocation.ranks[m.path] for m in members]
-        params = sum(m.cost_per_rank * r for m, r in zip(members, ranks, strict=True))
-        adapted = f"{sum(r > 0 for r in ranks)} of {len(ranks)}"
-        span = str(min(ranks)) if min(ranks) == max(ranks) else f"{min(ranks)}-{max(ranks)}"
-        rows.append([group, projection, adapted, span, params])
+    rows = [list(row.values()) for row in by_kind(targets, allocation.ranks)]
     console.table(["group", "module", "adapted", "ranks", "parameters"], rows)
     left = allocation.budget_params - allocation.used_params
     console.out(f"asked {allocation.budget_params:,}, used {allocation.used_params:,} parameters, left {left:,}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import textwrap
 from dataclasses import replace
@@ -69,6 +70,7 @@ def recommend(given: Given, console: Console) -> Any:
     from lorascope.cli_allocate import show_allocation
     from lorascope.models.base import load_config_only
     from lorascope.models.exports import write_exports
+    from lorascope.report.page_recommendation import write_recommendation_page
     from lorascope.runs.logs import captured
     from lorascope.runs.recommending import prove_it, recommend_from
 
@@ -79,7 +81,14 @@ def recommend(given: Given, console: Console) -> Any:
         if given.get("prove"):
             found = prove_it(found, config, folder, console)
         written = write_exports(base, config.lora, found.allocation, folder)
-    rundir.write_json(folder / rundir.RECOMMENDATION, found.to_dict())
+    command = shlex.join(["lorascope", "run", *_words(given), "--allocation", str(folder / rundir.ALLOCATION)])
+    told = found.to_dict() | {
+        "profile": os.path.relpath(place or _home(folder), folder),
+        "command": command,
+        "notes": list(written.notes),
+    }
+    rundir.write_json(folder / rundir.RECOMMENDATION, told)
+    write_recommendation_page(folder)
     show_allocation(list(found.targets), found.allocation, console)
     names = ", ".join(found.candidates)
     if found.proof is None:
@@ -91,9 +100,9 @@ def recommend(given: Given, console: Console) -> Any:
     console.out(*textwrap.wrap(found.why, WIDTH))
     console.note(*(f"  note      {note}" for note in written.notes))
     console.saved(folder)
-    file = folder / rundir.ALLOCATION
-    console.next(shlex.join(["lorascope", "run", *_words(given), "--allocation", str(file), "--plan"]))
-    return found.to_dict() | {"folder": str(folder), "notes": list(written.notes)}
+    console.saved(folder / rundir.REPORT)
+    console.next(f"{command} --plan")
+    return told | {"folder": str(folder)}
 
 
 def _wrapped(name: str, words: str) -> list[str]:

@@ -98,6 +98,7 @@ def _page(folders: list[Path], samples: int | None, *, live: str = "") -> str:
     from lorascope.analysis.sensitivity import SensitivityProfile
     from lorascope.report.page import frames_for, page_of, samples_for
     from lorascope.report.page_profile import pairs_of, profile_source
+    from lorascope.report.page_recommendation import is_recommendation, recommendation_page
     from lorascope.report.page_run import SAMPLES, run_source
     from lorascope.report.page_source import Source
     from lorascope.report.page_study import is_study, study_page
@@ -109,6 +110,12 @@ def _page(folders: list[Path], samples: int | None, *, live: str = "") -> str:
         raise RunError("no-run", what, f"lorascope report {studies[0]}", f"lorascope report {studies[0]}/runs/*")
     if studies:
         return study_page(studies[0])
+    recommended = [folder for folder in folders if is_recommendation(folder)]
+    if recommended and len(folders) > 1:
+        what = f"{recommended[0]} holds a recommendation, which has a page of its own"
+        raise RunError("no-run", what, f"lorascope report {recommended[0]}")
+    if recommended:
+        return recommendation_page(recommended[0])
     for folder in folders:
         if not _is_profile(folder):
             _known(folder)

@@ -41,8 +41,8 @@ def test_a_recommendation_is_files_a_reason_and_a_command_that_runs(place, loras
     assert told["why"] in " ".join(shown.out.split())
     assert ("No preference found. Use uniform" in told["why"]) == (not told["preference"]["decided"])
     assert set(told["candidates"]) >= {"uniform", "attention_only", "mlp_only", "spectral"}
-    costs = {sum(ranks.values()) for ranks in told["candidates"].values()}
-    assert 0 not in costs
+    for name, found in told["candidates"].items():
+        assert sum(row["parameters"] for row in found["kinds"]) == found["used_params"] > 0, name
     assert (place / "adapter_profile" / "profile.json").is_file()
     control = SensitivityProfile.load(place / "adapter_profile" / "shuffled_answers")
     assert control.n == SensitivityProfile.load(place / "adapter_profile").n
@@ -54,6 +54,10 @@ def test_a_recommendation_is_files_a_reason_and_a_command_that_runs(place, loras
     assert read_allocation(place / "other" / "allocation.json") == chosen
     assert told["why"] in " ".join(same.out.split())
     assert recommend(place / "adapter_profile", "r=2", r=2, lora_alpha=8) == chosen
+    text = (place / "adapter" / "report.html").read_text()
+    assert lorascope("report adapter").code == 0
+    assert (place / "adapter" / "report.html").read_text() == text
+    assert "a page of its own" in lorascope("report adapter adapter_profile").err
     other = lorascope(LINE.replace("--batch_size 4", "--max_length 64"))
     assert other.code == 2
     assert "error[other-run]" in other.err

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from lorascope.analysis.allocating.places import curve, depths, most_rank
 from lorascope.analysis.allocating.solver import solve
@@ -24,6 +25,26 @@ def match_budget(modules: Sequence[TargetModule], budget: int) -> dict[str, int]
 def used_params(modules: Sequence[TargetModule], ranks: dict[str, int]) -> int:
     """Trained parameters of these ranks."""
     return sum(module.cost_per_rank * ranks.get(module.path, 0) for module in modules)
+
+
+def by_kind(modules: Sequence[TargetModule], ranks: Mapping[str, int]) -> list[dict[str, Any]]:
+    """A row for every kind of module: group, module, adapted ("5 of 6"), ranks ("2-4"), parameters."""
+    kinds: dict[tuple[str, str], list[TargetModule]] = {}
+    for module in modules:
+        kinds.setdefault((module.group, module.projection), []).append(module)
+    rows = []
+    for (group, projection), members in kinds.items():
+        given = [ranks.get(member.path, 0) for member in members]
+        rows.append(
+            {
+                "group": group,
+                "module": projection,
+                "adapted": f"{sum(rank > 0 for rank in given)} of {len(given)}",
+                "ranks": str(given[0]) if min(given) == max(given) else f"{min(given)}-{max(given)}",
+                "parameters": sum(m.cost_per_rank * rank for m, rank in zip(members, given, strict=True)),
+            }
+        )
+    return rows
 
 
 def capacity(modules: Sequence[TargetModule]) -> int:

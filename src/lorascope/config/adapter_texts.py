@@ -11,6 +11,10 @@ from typing import Any
 
 import yaml
 
+PEFT, PYTHON, AXOLOTL = "adapter_config.json", "lora_config.py", "axolotl.yaml"
+TRL, PLAIN = "train_trl.py", "plain.json"
+"""Files of an exported allocation."""
+
 
 def adapter_fields(adapter: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `peft.LoraConfig` that matter, in a fixed order, from adapter_config.json or its like."""

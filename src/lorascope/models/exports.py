@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from lorascope.config.adapter_texts import adapter_fields, axolotl_text, python_text, trl_text
+from lorascope.config.adapter_texts import (
+    AXOLOTL,
+    PEFT,
+    PLAIN,
+    PYTHON,
+    TRL,
+    adapter_fields,
+    axolotl_text,
+    python_text,
+    trl_text,
+)
 from lorascope.config.allocation import Allocation
 from lorascope.config.experiment import LoRAConfig
 from lorascope.errors import RunError
@@ -23,8 +33,6 @@ from lorascope.models.allocated import allocated_modules
 from lorascope.models.base import BaseModel
 from lorascope.models.modules import find_modules
 from lorascope.models.target import TargetModule
-
-PYTHON, AXOLOTL, TRL, PLAIN = "lora_config.py", "axolotl.yaml", "train_trl.py", "plain.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,15 +103,15 @@ def write_exports(base: BaseModel, lora: LoRAConfig, allocation: Allocation, fol
             (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise RunError("not-writable", f"cannot write to {folder}: {error.strerror}", "--output FOLDER") from error
-    return Exports(tuple(folder / name for name in ("adapter_config.json", *texts)), tuple(notes))
+    return Exports(tuple(folder / name for name in (PEFT, *texts)), tuple(notes))
 
 
 def nearest_plain(modules: Sequence[TargetModule], allocation: Allocation) -> Plain | None:
     """The names and the one rank whose parameters share most with the allocation's, without exceeding its budget.
 
     Names are taken in the order of the parameters that the allocation gives them; of the lists that begin this way, at
-    the largest rank that fits, the one with the largest overlap. None where not even rank 1 of one name fits, or an
-    expert has a rank: it is no module with a name.
+    the largest rank that fits, none beyond full rank, the one with the largest overlap. None where not even rank 1 of
+    one name fits, or an expert has a rank: it is no module with a name.
     """
     if any(m.kind in ("experts", "router") for m in modules if allocation.ranks.get(m.path)):
         return None
@@ -118,7 +126,8 @@ def nearest_plain(modules: Sequence[TargetModule], allocation: Allocation) -> Pl
     found = []
     for count in range(1, len(order) + 1):
         names = order[:count]
-        r = allocation.budget_params // sum(whole[name] for name in names)
+        most = max(min(m.shape) for m in modules if m.path.rpartition(".")[2] in names)
+        r = min(most, allocation.budget_params // sum(whole[name] for name in names))
         if r:
             shared = sum(
                 m.cost_per_rank * min(r, allocation.ranks.get(m.path, 0))

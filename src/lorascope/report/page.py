@@ -29,7 +29,10 @@ from lorascope.report.page_run import SAMPLES, run_source
 from lorascope.report.page_source import Source
 from lorascope.runs import rundir
 
-SCRIPTS = ("facts.js", "draw.js", "map.js", "difference.js", "explore.js", "sections.js", "study.js", "page.js")
+SCRIPTS = (
+    *("facts.js", "draw.js", "map.js", "difference.js", "explore.js"),
+    *("sections.js", "study.js", "recommendation.js", "page.js"),
+)
 TITLE = 60
 """Most characters of a name in the title of the window."""
 

@@ -84,7 +84,7 @@ class Proof:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
-        return asdict(self) | {"verdict": self.verdict}
+        return asdict(self) | {"verdict": self.verdict, "words": self.words()}
 
 
 def prove(

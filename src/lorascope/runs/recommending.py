@@ -10,6 +10,7 @@ from typing import Any
 from lorascope.analysis.allocating.evidence import evidence_of, possible
 from lorascope.analysis.allocating.methods import Evidence
 from lorascope.analysis.allocating.preference import Preference, preference
+from lorascope.analysis.budgets import by_kind
 from lorascope.analysis.sensitivity import SensitivityProfile
 from lorascope.config.allocation import Allocation
 from lorascope.config.experiment import ExperimentConfig, LoRAConfig
@@ -71,7 +72,14 @@ class Recommendation:
             "why": self.why,
             "method": self.allocation.method,
             "preference": vars(self.preference) | {"sentence": str(self.preference)},
-            "candidates": {name: dict(found.ranks) for name, found in self.candidates.items()},
+            "candidates": {
+                name: {
+                    "used_params": found.used_params,
+                    "kinds": by_kind(self.targets, found.ranks),
+                    "ranks": dict(found.ranks),
+                }
+                for name, found in self.candidates.items()
+            },
             "proof": None if self.proof is None else self.proof.to_dict(),
             "allocation": self.allocation.to_dict(),
         }
