@@ -46,7 +46,7 @@ def shoot(browser: Browser, page: Path, width: int, height: int, density: float,
     seen = Image.open(io.BytesIO(tab.screenshot())).convert("RGB")
     context.close()
     out = io.BytesIO()
-    few = seen.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few = seen.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE)
     few.save(out, "PNG", optimize=True)
     return out.getvalue()
 

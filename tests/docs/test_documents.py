@@ -62,7 +62,7 @@ def test_every_file_of_ours_that_is_named_exists(page):
 
 
 def test_pictures_are_small():
-    named = set(re.findall(r"\((docs/images/[^)]+)\)", README))
+    named = set(re.findall(r"\((docs/images/[^)]+)\)", README + GUIDE))
     assert named == {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "images").iterdir()}
     assert all((ROOT / name).stat().st_size < 150_000 for name in named)
 
