@@ -1,8 +1,9 @@
 """Where there is nothing to find a probe finds nothing, and where there is something it does: verdicts' error rates.
 
-Two nulls. Targets drawn from the model's own next-token distribution: the mean gradient of a loss is exactly 0 there,
-whatever the model. Uniform random tokens are this for a random model alone; a trained one can learn to expect them, and
-the gradient that does so is a signal. Batches of two tasks whose labels are shuffled: two halves of one mixture.
+Three nulls. Targets replaced by random tokens, for a model as it is initialised, which expects every token alike: there
+is nothing to learn. A trained model has something to learn even there, not to expect what it has learned to expect, and
+the gradient that does so is a signal. Targets drawn from the model's own next-token distribution: the mean gradient of
+a loss is exactly 0 there, whatever the model. Batches of two tasks with shuffled labels: two halves of one mixture.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from families import build
+from families import VOCAB, build
 from probed import Batch
 from torch import nn
 
 from lorascope.analysis.compare_profiles import contrasts
 from lorascope.analysis.sensitivity import SensitivityProfile
 from lorascope.measure.probing.collect import Collected, ProbeSettings, collect
-from lorascope.measure.probing.parts import find_weights, probed
+from lorascope.measure.probing.gradients import weight_gradients
+from lorascope.measure.probing.observe import Now, Seen, watching
+from lorascope.measure.probing.parts import Weight, find_weights, probed
 from lorascope.models.modules import find_modules
 from lorascope.runs.profiled import profile_of
 
@@ -40,6 +43,90 @@ def profile(model: nn.Module, ids: torch.Tensor, labels: torch.Tensor) -> Sensit
     cuts = [slice(i, i + ROWS) for i in range(0, len(ids), ROWS)]
     data: list[list[Batch]] = [[{"input_ids": ids[cut], "attention_mask": mask, "labels": labels[cut]}] for cut in cuts]
     return profile_of(collect(model, find_weights(model, probed(find_modules(model))), data, ProbeSettings()), {})
+
+
+def many_profiles(model: nn.Module, ids: torch.Tensor, labels: torch.Tensor) -> list[SensitivityProfile]:
+    """A profile for every BATCHES x ROWS rows, all of one forward and backward pass.
+
+    A batch's gradient is the sum of g x^T over its own tokens, with g that of the mean over the batch: all batches have
+    the same number of labels.
+    """
+    weights = find_weights(model, probed(find_modules(model)))
+    mask = torch.ones_like(ids)
+    labelled = int((labels[:, 1:] != -100).sum())
+    of_batches: dict[int, torch.Tensor] = {}
+
+    def watch(weight: Weight, seen: Seen) -> None:
+        count = len(ids) // ROWS
+        x, g = (side.reshape(count, ROWS * LENGTH, -1).double() for side in (seen.x, seen.g))
+        of_batches[id(weight)] = (g * count).mT @ x
+
+    with watching(model, weights, Now(mask.bool(), labelled), watch), weight_gradients(model, weights, nothing) as run:
+        run([{"input_ids": ids, "attention_mask": mask, "labels": labels}])
+    found = []
+    for first in range(0, len(ids) // ROWS, BATCHES):
+        G = [of_batches[id(weight)][first : first + BATCHES].flatten(1) for weight in weights]
+        squares = torch.stack([g.square().sum(1) for g in G], dim=1).numpy()
+        gram = torch.stack([g @ g.T for g in G]).numpy()
+        tokens = np.full(BATCHES, labelled * ROWS // len(ids))
+        seen = Collected(
+            parts=tuple(part for weight in weights for part in weight.parts), scores={"grad_sq": squares},
+            nats=tokens.astype(float), tokens=tokens, total_sq=gram.sum(axis=(1, 2)), squares=squares, gram=gram,
+            settings=ProbeSettings(blocks=BATCHES),
+        )  # fmt: skip
+        found.append(profile_of(seen, {}))
+    return found
+
+
+def nothing(weight: Weight, gradient: torch.Tensor) -> None:
+    """Takes no gradient."""
+
+
+def answers(rows: int, generator: torch.Generator, *, among: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random prompts of five tokens and answers of three, replaced by random ones of the first `among` tokens."""
+    ids = torch.randint(0, VOCAB, (rows, LENGTH), generator=generator)
+    ids[:, 5:] = torch.randint(0, among, (rows, 3), generator=generator)
+    labels = torch.full_like(ids, -100)
+    labels[:, 5:] = ids[:, 5:]
+    return ids, labels
+
+
+def test_many_profiles_at_once_are_those_of_probes_one_by_one() -> None:
+    model = tiny(3)
+    ids, labels = answers(2 * BATCHES * ROWS, torch.Generator().manual_seed(3), among=VOCAB)
+    half = BATCHES * ROWS
+    for found, cut in zip(many_profiles(model, ids, labels), (slice(0, half), slice(half, None)), strict=True):
+        right = profile(model, ids[cut], labels[cut])
+        for name in ("signal", "grad_sq"):
+            assert found.scores[name].value == pytest.approx(right.scores[name].value, rel=1e-3)
+            assert found.scores[name].error == pytest.approx(right.scores[name].error, rel=1e-3)
+
+
+def decided_on_answers(draws: int, *, among: int, models: int) -> tuple[int, float]:
+    """How many verdicts are decided, and the share of modules above noise; models as Transformers initialises them."""
+    found: list[SensitivityProfile] = []
+    for seed in range(models):
+        rows = draws // models * BATCHES * ROWS
+        found += many_profiles(tiny(seed, 0.02), *answers(rows, torch.Generator().manual_seed(seed), among=among))
+    assert len(found) == draws
+    return sum(p.verdict.decided for p in found), float(np.mean([p.above_noise().mean() for p in found]))
+
+
+def test_answers_of_random_tokens_leave_nothing_to_find_and_answers_of_a_few_do() -> None:
+    decided, above = decided_on_answers(40, among=VOCAB, models=4)
+    assert decided <= 6
+    assert above < 0.06
+    decided, above = decided_on_answers(40, among=2, models=4)
+    assert decided > 12
+    assert above > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_answers_of_random_tokens_are_undecided_in_400_draws() -> None:
+    decided, above = decided_on_answers(DRAWS, among=VOCAB, models=8)
+    assert decided <= MOST
+    assert above < 0.05
 
 
 def last_token_drawn_by_the_model(model: nn.Module, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
