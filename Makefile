@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Tests, benchmarks and studies wait for each other: a benchmark beside a study measures the study.
 ALONE := $(BIN)/python tools/alone.py
 
-.PHONY: help install quickstart test test-slow check bench study format clean
+.PHONY: help install quickstart test test-slow check bench study study-phases format clean
 
 help:            ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
@@ -35,7 +35,10 @@ test-slow: install  ## the long tests
 bench: install  ## every benchmark; the rows go to benchmarks/results/
 	for file in benchmarks/*.py; do $(ALONE) $(BIN)/python $$file || exit 1; done
 
-study: install  ## go on with the study of phases; its rows go to studies/phases/ (needs the lab's data)
+study: install  ## attention against MLP on the model inside lorascope: verdicts, tables, a page
+	$(BIN)/lorascope study lora_sensitivity --jobs 2
+
+study-phases: install  ## go on with the study of phases; its rows go to studies/phases/ (needs the lab's data)
 	$(BIN)/python studies/phases/study.py
 
 format: install  ## put the code into the house format
