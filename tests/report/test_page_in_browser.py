@@ -15,6 +15,7 @@ from paged import WAIT, big_table, make_run
 
 from lorascope.analysis.compare import compare_runs
 from lorascope.report.page import page_of, page_of_run
+from lorascope.report.page_facts import map_of_run
 from lorascope.report.page_run import run_source
 from lorascope.report.page_source import Source
 
@@ -293,12 +294,22 @@ def test_print_shows_four_maps_every_table_and_no_control(opened, file):
         assert not control.is_visible()
 
 
-def test_it_takes_less_than_a_second_of_work_until_it_can_be_used(browser, file):
+@pytest.fixture(scope="module")
+def long_run(folder, tmp_path_factory):
+    """The page of 22 layers x 7 projections x 1,500 steps."""
+    path = tmp_path_factory.mktemp("pages") / "long.html"
+    path.write_text(page_of([Source(run_source(folder).about, map_of_run(big_table(22, 1500)))]), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("which", ["file", pytest.param("long_run", marks=pytest.mark.slow)])
+def test_it_takes_less_than_a_second_of_work_until_it_can_be_used(browser, which, request):
+    path = request.getfixturevalue(which)
     context = browser.new_context(viewport={"width": 1280, "height": 720})
     page = context.new_page()
     session = context.new_cdp_session(page)
     session.send("Performance.enable", {"timeDomain": "threadTicks"})  # work, not waiting for a busy machine
-    page.goto(file.as_uri(), timeout=WAIT)
+    page.goto(path.as_uri(), timeout=WAIT)
     page.wait_for_selector("html[data-ready]", state="attached", timeout=WAIT)
     metrics = {m["name"]: m["value"] for m in session.send("Performance.getMetrics")["metrics"]}
     context.close()
