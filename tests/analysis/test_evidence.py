@@ -11,6 +11,7 @@ import pytest
 from facts import probe_profile
 from lorascope.analysis.allocating.evidence import READINGS, adalora_ranks, evidence_of, possible
 from lorascope.analysis.allocating.methods import METHODS
+from lorascope.analysis.statistics import Estimate
 from lorascope.errors import ConfigError, UnknownName
 
 NUMEL = {"q": 16, "o": 16, "up": 32, "router": 8}
@@ -22,6 +23,15 @@ def test_signal_is_summed_for_shares_of_parameters_and_per_weight_for_shares_of_
     assert evidence_of(profile, "proportional").scores["layers.1.q"] == pytest.approx(5.0)
     assert evidence_of(profile, "efim").scores["layers.1.router"] == pytest.approx(8.0)
     assert evidence_of(profile, "proportional", "stable_rank").scores["layers.1.o"] == pytest.approx(5.0)
+
+
+def test_attribution_reads_what_a_trial_attributed_where_a_probe_was_asked_for_it():
+    profile = probe_profile()
+    values = np.array([1.0, -2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
+    profile.scores["attribution"] = Estimate(values, np.repeat(values[:, None], 16, axis=1))
+    assert evidence_of(profile, "attribution").scores["layers.0.up"] == pytest.approx(3.0)
+    assert evidence_of(profile, "attribution", "signal").scores["layers.0.up"] == pytest.approx(3 * NUMEL["up"])
+    assert evidence_of(profile, "threshold").scores["layers.0.up"] == pytest.approx(3 * NUMEL["up"])
 
 
 def test_the_roles_of_a_fused_module_are_added():

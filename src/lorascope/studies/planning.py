@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,12 +23,14 @@ from lorascope.studies.like_lengths import rows_there
 from lorascope.studies.whole import done
 from lorascope.tasks import find_task
 
-FIXED_SECONDS = 8.0
+FIXED_SECONDS = 5.0
 """Of a run beside its training: loading, pictures, saving."""
 FIXED_BYTES = 2_000_000
 """Of a run folder beside adapters and checkpoints: pictures, page, tables."""
-EFFICIENCY = 0.3
+EFFICIENCY = 0.5
 """Share of a plain matrix product's speed that training reaches; rough."""
+TESTS = 2
+"""Times that test rows are read: with the adapters, and without some or all of them."""
 
 
 def plan_study(study: Study, folder: Path, jobs: int, console: Console) -> dict[str, Any]:
@@ -40,7 +43,7 @@ def plan_study(study: Study, folder: Path, jobs: int, console: Console) -> dict[
     there = [trial for trial in runs if done(trial.folder)]
     console.out(f"{study.name}: {study.title}", f"  {_grid(study, tuning, main)}")
     budgets = _budgets(study, main, console)
-    seconds, basis = _seconds(runs, there)
+    seconds, basis = _seconds(runs, there, jobs)
     left = len(runs) - len(there)
     wall = seconds * math.ceil(left / jobs)
     size = sum(_bytes(trial.config, budgets.get(trial.arm) or 0) for trial in runs)
@@ -73,11 +76,12 @@ def _grid(study: Study, tuning: Sequence[Trial], main: Sequence[Trial]) -> str:
 
 
 def _budgets(study: Study, main: Sequence[Trial], console: Console) -> dict[str, int | None]:
-    """Trained parameters of each arm, on the empty model where its checkpoint lies here; printed as a table."""
+    """Trained parameters of each arm, on the empty model where its checkpoint lies here; printed beside its budget."""
     first = {trial.arm: trial.config for trial in reversed(main)}
     model = next(iter(first.values())).model
     console.out(f"  model {model_line(model.model_id)}")
     counts: dict[str, int | None] = dict.fromkeys(study.arms)
+    asked: dict[str, list[int | None]] = {arm: [None, None] for arm in study.arms}
     if (embedded.folder_of(model.model_id) / "config.json").is_file():
         from lorascope.models.adapters import parameter_counts, wrap  # torch, but only here
         from lorascope.models.base import load_config_only
@@ -89,47 +93,61 @@ def _budgets(study: Study, main: Sequence[Trial], console: Console) -> dict[str,
                 chosen = choose(base, config.lora)
                 adapted = wrap(base, config.lora, chosen.targets, seed=0, allocation=chosen.allocation)
                 counts[arm] = parameter_counts(adapted.model)["trained"]
+                facts = chosen.facts(counts[arm] or 0)
+                asked[arm] = [facts["asked"], facts["used"]] if facts else [None, None]
         for arm in first:
             if pilot := study.pilot(arm):
                 counts[arm] = counts[pilot]
     rows = [
-        [arm, f"as {study.pilot(arm)} trained" if study.pilot(arm) else first[arm].lora.words, counts[arm]]
+        [
+            f"  {arm}",
+            f"as {study.pilot(arm)} trained" if study.pilot(arm) else first[arm].lora.words,
+            *asked[arm],
+            counts[arm],
+        ]
         for arm in study.arms
         if arm in first
     ]
-    console.table(["  arm", "adapters", "trained parameters"], [[f"  {arm}", *rest] for arm, *rest in rows])
+    console.table(["  arm", "adapters", "parameters asked", "used", "trained"], rows)
     return counts
 
 
-def _seconds(runs: Sequence[Trial], there: Sequence[Trial]) -> tuple[float, str]:
+def _seconds(runs: Sequence[Trial], there: Sequence[Trial], jobs: int) -> tuple[float, str]:
     """(seconds of a run, where that comes from)."""
     if there:
         took = [rundir.read_json(trial.folder / rundir.RESULTS)["seconds"]["total"] for trial in there]
         return fmean(took), f"the {len(there)} finished ones took {fmean(took):.0f} s each"
-    speed = _speed()
+    speed = _speed() * max(1, len(os.sched_getaffinity(0)) // jobs)
     each = [FIXED_SECONDS + _flops(trial.config) / speed for trial in runs]
     return fmean(each), "rough, from tokens and parameters on this processor; a GPU is faster"
 
 
 def _flops(config: ExperimentConfig) -> float:
-    """6 per parameter and token; prompts and answers taken as half as long as they may be."""
+    """Of a run's forward passes, 2 per parameter and token, and of its backward passes, as many, since frozen weights
+    have no gradient of their own. Prompts and answers are taken as half as long as they may be.
+    """
     line = model_line(config.model.model_id)
     size = float(line.rpartition(", ")[2].split()[0].replace(",", "")) if line.endswith("parameters") else 1e9
     t = config.training
     tokens = (config.data.max_length or find_task(config.data).max_length) / 2
-    return 6 * size * tokens * t.max_steps * t.batch_size * t.grad_accum
+    trained = t.max_steps * t.batch_size * t.grad_accum
+    validated = config.data.num_samples * config.data.validation_split * (1 + t.max_steps // t.validate_every)
+    return size * tokens * (4 * trained + 2 * validated + 2 * TESTS * config.evaluation.eval_samples)
 
 
 def _speed() -> float:
-    """Operations a second that training can count on, from one matrix product."""
+    """Operations that training can count on for a second of one core, from one matrix product.
+
+    Seconds of the processor, so that it is no slower on a machine that is busy with something else.
+    """
     import numpy as np
 
     a = np.ones((512, 512), dtype=np.float32)
     a @ a
-    begun = time.perf_counter()
-    for _ in range(4):
+    begun = time.process_time()
+    for _ in range(20):
         a @ a
-    return EFFICIENCY * 4 * 2 * 512**3 / (time.perf_counter() - begun)
+    return EFFICIENCY * 20 * 2 * 512**3 / (time.process_time() - begun)
 
 
 def _bytes(config: ExperimentConfig, parameters: int) -> int:

@@ -23,6 +23,8 @@ class Reading:
 
     score: str | None = None
     """Its score, unless another one is asked for."""
+    rather: str | None = None
+    """A score that it reads instead where the profile holds it."""
     scale: Scale = "sum"
     """Of a module: the sum over its weights, per weight, or the root of the sum."""
     spectrum: str | None = None
@@ -33,7 +35,7 @@ class Reading:
 
 READINGS: dict[str, Reading] = {
     "adam_first_step": Reading(score="adam_step", spectrum="spectrum"),
-    "attribution": Reading(score="signal", free="any"),
+    "attribution": Reading(score="signal", rather="attribution", free="any"),
     "efim": Reading(score="grad_sq", scale="per_parameter"),
     "eva": Reading(spectrum="eva"),
     "gora": Reading(score="gora", scale="per_parameter"),
@@ -44,7 +46,8 @@ READINGS: dict[str, Reading] = {
     "whitened": Reading(spectrum="whitened", free=("whitened", "whitened_diagonal")),
 }
 """Method -> what it reads. Signal, summed over a module, is the loss that an infinitesimal gradient step takes off
-through it, per unit of learning rate; so attribution and threshold read it where nothing else is asked for."""
+through it, per unit of learning rate; so attribution and threshold read it where nothing else is asked for. What a
+module took off a held-out loss in a trial training is nearer to the former's name, and goes before it."""
 
 
 def evidence_of(profile: SensitivityProfile, method: str, score: str | None = None) -> Evidence:
@@ -63,6 +66,8 @@ def evidence_of(profile: SensitivityProfile, method: str, score: str | None = No
     if reading is None:
         return Evidence()
     name, spectrum = reading.score, reading.spectrum
+    if reading.rather in profile.scores:
+        name = reading.rather
     if score is not None:
         name, spectrum = (None, score) if name is None else (score, spectrum)
     missing = [wanted for wanted in _requests(profile, name, spectrum) if wanted]

@@ -1,0 +1,55 @@
+"""Budgets of a study's arms, in each of their forms: asked, used and trained side by side."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from lorascope.config.load import resolve
+from lorascope.errors import ModelError
+from lorascope.models.base import load_config_only
+from lorascope.models.modules import find_modules
+from lorascope.models.selection import select
+from lorascope.report.terminal import Console
+from lorascope.studies.planning import plan_study
+
+
+@pytest.fixture(scope="module")
+def costs():
+    """Target -> parameters per rank; and those of the embedded model."""
+    base = load_config_only(resolve({"model": "embedded"}).config.model)
+    modules = find_modules(base.model)
+    found = {
+        name: sum(m.cost_per_rank for m in select(modules, name, tied=base.tied, model_id="embedded"))
+        for name in ("attention_only", "mlp_only")
+    }
+    return found, sum(parameter.numel() for parameter in base.model.parameters())
+
+
+def test_every_form_of_a_budget_is_met_in_a_study_and_shown_beside_what_trains(grid, tmp_path, capsys, costs):
+    attention, mlp = costs[0]["attention_only"], costs[0]["mlp_only"]
+    asked = {"like": 3 * attention, "params": 20_000, "rank": 5 * mlp, "share": int(0.01 * costs[1])}
+    arms = {
+        "like": {"target": "mlp_only", "budget": "like=attention_only:r=3"},
+        "params": {"target": "mlp_only", "budget": "params=20k"},
+        "rank": {"target": "mlp_only", "budget": "r=5"},
+        "share": {"target": "attention_only", "budget": "1%"},
+        "plain": {"target": "mlp_only", "r": "2"},
+    }
+    plan = plan_study(replace(grid, arms=arms, hypotheses=()), tmp_path / "study", 1, Console())
+    lines = {words[0]: words for line in capsys.readouterr().out.splitlines() if (words := line.split())}
+    for arm, parameters in asked.items():
+        numbers = [int(word.replace(",", "")) for word in lines[arm][-3:]]
+        assert numbers == [parameters, plan["parameters"][arm], plan["parameters"][arm]]
+        assert 0 <= parameters - plan["parameters"][arm] < 600, arm  # a module's rank costs 256 to 576 here
+    assert plan["parameters"]["rank"] == 5 * mlp
+    assert lines["plain"][-3:] == ["-", "-", f"{2 * mlp:,}"]
+    assert re.search(r"asked +used +trained", " ".join(lines["arm"]))
+
+
+def test_a_budget_that_no_adapter_meets_stops_the_plan(grid, tmp_path):
+    arms = {"small": {"target": "mlp_only", "budget": "params=100"}}
+    with pytest.raises(ModelError, match="the smallest adapter in embedded has"):
+        plan_study(replace(grid, arms=arms, hypotheses=()), tmp_path / "study", 1, Console(quiet=True))
