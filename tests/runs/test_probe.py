@@ -47,6 +47,7 @@ def test_a_profile_of_a_loaded_model() -> None:
     found = probe()
     assert found.n == 6
     assert found.about["rows"] == 24
+    assert found.about["peak_memory_bytes"] > sum(found.about["memory_bytes"].values())
     assert found.about["stopped"] == "all batches done"
     assert found.about["architecture"] == "LlamaForCausalLM"
     assert found.about["left_out"] == ["model.embed_tokens", "lm_head"]

@@ -26,7 +26,7 @@ from lorascope.measure.probing.trial import trial
 from lorascope.models.base import context_length, load_base
 from lorascope.models.modules import bare, embeddings_are_tied, find_modules
 from lorascope.report.terminal import Console
-from lorascope.runs.environment import describe
+from lorascope.runs.environment import describe, peak_memory_bytes
 from lorascope.runs.probe_batches import draw_batches
 from lorascope.runs.profiled import profile_of, tau_of, with_trial
 from lorascope.tasks import find_task
@@ -210,6 +210,7 @@ def probe_examples(
         "tokens_per_row": {"prompt": round(drawn.prompt_tokens, 1), "answer": round(drawn.answer_tokens, 1)},
         "left_out": [module.path for module in modules if module.path not in looked_at],
         "memory_bytes": needed,
+        "peak_memory_bytes": peak_memory_bytes(),
         "seconds": round(time.monotonic() - started, 1),
         "environment": describe(str(weights[0].parameter.device)),
     }

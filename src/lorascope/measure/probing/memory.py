@@ -21,7 +21,8 @@ def memory(
     model: nn.Module, weights: Sequence[Weight], batches: Sequence[Sequence[Batch]], settings: ProbeSettings
 ) -> dict[str, int]:
     """Bytes by what they are for: the model, what is added up, one gradient (all of a batch's where it has several
-    micro-batches), and activations, which are measured on one row of the largest micro-batch and multiplied.
+    micro-batches), and activations, which are measured on one row of the largest micro-batch and multiplied. Their sum
+    is the peak: the last gradients come when activations are still there.
 
     In bytes a weight in float32: 4 for the weight, 4 for the exact sum of all gradients, 4 more where a spectrum is
     asked for (the sum with alternating signs), 4 more for micro-batches; K sketches of at most 64 KiB for each part.
@@ -34,6 +35,7 @@ def memory(
         "sum of gradients": wide * sum(w.parameter.numel() for w in weights) * (2 if settings.signed else 1),
         "sketches": wide * settings.blocks * sum(Sums.sketch_numbers(p) for w in weights for p in w.parts),
     }
+    found["random matrices"] = wide * settings.r * sum(w.parts[0].shape[0] * w.parts[0].shape[2] for w in weights)
     if set(menu.SPECTRA) & set(settings.watched):
         found["moments"] = wide * sum(Sums.moment_numbers(weight, settings) for weight in weights)
     if set(menu.OF_TRIAL) & set(settings.scores):  # adapters, their gradients, Adam's two, four points of the path, ...
@@ -42,12 +44,18 @@ def memory(
         found["gradients of a batch"] = sum(w.parameter.numel() * w.parameter.element_size() for w in weights)
     found["one gradient"] = largest.numel() * (largest.element_size() + wide * copies)
     widest = max((batch for some in batches for batch in some), key=lambda batch: batch["input_ids"].numel())
+    if "fisher" in settings.scores:  # products of all pairs of tokens, two of them, their product, that in float64
+        rows, length = widest["input_ids"].shape
+        found["pairs of tokens"] = rows * length**2 * (3 * wide + 8)
     found["activations"] = activations(model, weights, widest, checkpointing=settings.checkpointing)
     return found
 
 
 def activations(model: nn.Module, weights: Sequence[Weight], batch: Batch, *, checkpointing: bool) -> int:
-    """Bytes that the forward pass of a micro-batch keeps for backward, from its first row alone."""
+    """Bytes that a micro-batch keeps for backward, from its first row alone, and the gradient of the largest of them.
+
+    With checkpointing, one layer at a time is computed anew and keeps everything.
+    """
     row = {name: value[:1] for name, value in batch.items()}
     if not bool((row["labels"] != -100).any()):
         row["labels"] = row["input_ids"]
@@ -64,8 +72,17 @@ def activations(model: nn.Module, weights: Sequence[Weight], batch: Batch, *, ch
         weight_gradients(model, weights, lambda weight, gradient: None, checkpointing=checkpointing) as run,
         torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
     ):
+        if checkpointing:
+            _largest_layer(model).training = False  # which is what switches checkpointing off in it
         run([row])
-    return sum(kept.values()) * len(batch["input_ids"])
+    return (sum(kept.values()) + max(kept.values())) * len(batch["input_ids"])
+
+
+def _largest_layer(model: nn.Module) -> nn.Module:
+    """Of the layers that are checkpointed (the models around them bear the flag, too) the one with most parameters."""
+    flagged = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
+    inner = [one for one in flagged if not any(other is not one and other in flagged for other in one.modules())]
+    return max(inner, key=lambda layer: sum(p.numel() for p in layer.parameters()))
 
 
 def size_text(count: float) -> str:
