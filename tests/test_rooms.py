@@ -18,6 +18,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ROOT = SOURCE.parents[1]
 
 TORCH = {"torch", "transformers", "peft", "accelerate", "trl", "safetensors"}
+SHOWN = {"report.notebook", "report.profile_plots", "report.profile_view"}
+"""What shows a value that is asked to show itself: imported inside the method, never when loaded."""
 ALLOWED = {
     "errors": set(),
     "hub": set(),
@@ -37,13 +39,12 @@ ALLOWED = {
         "training.encoding",
         "training.rows",
     },
-    "analysis": {"config", "analysis", "models.target", "runs.rundir", "report.notebook", "report.profile_view"},
+    "analysis": {"config", "analysis", "models.target", "runs.rundir", *SHOWN},
     "report": {"config", "analysis", "report", "runs.rundir"},
 }
 """Room -> our rooms, or single modules of them, that it may import besides errors; runs, studies, cli may import all.
 
-`runs.rundir` knows the names of a run's files and imports nothing of ours but errors. `report.notebook` and
-`report.profile_view` show a value that is asked to show itself: imported inside the method, never when loaded.
+`runs.rundir` knows the names of a run's files and imports nothing of ours but errors.
 """
 
 WITHOUT_TORCH = ("errors", "hub", "config", "tasks", "analysis", "report")

@@ -35,6 +35,7 @@ _HOME = {
     "load": "lorascope.runs.loading",
     "probe": "lorascope.runs.probe",
     "recommend": "lorascope.runs.recommending",
+    "report": "lorascope",
     "run": "lorascope.runs.experiment",
 }
 
@@ -44,6 +45,8 @@ __all__ = sorted(_HOME)
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'lorascope' has no attribute {name!r}")
+    if name == "report":  # a room that can be called
+        return import_module("lorascope.report")
     return getattr(import_module(_HOME[name]), name)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,6 @@ from lorascope.cli_split import Given
 from lorascope.errors import ConfigError, RunError
 from lorascope.report.terminal import Console
 from lorascope.runs import rundir
-
-DRAWN = 4
-"""Most maps that a page draws side by side, and so most profiles that it compares cell by cell."""
 
 
 def report_options() -> list[Option]:
@@ -50,22 +45,16 @@ def watch_options() -> list[Option]:
 def report(given: Given, console: Console) -> Any:
     """`lorascope report FOLDER... [-o FILE]`"""
     folders = [Path(argument) for argument in given.arguments]
-    output = given.get("output")
-    inside = output is None and len(folders) == 1
-    path = Path(output) if output is not None else (folders[0] if inside else Path()) / rundir.REPORT
-    if path.is_dir():
-        raise ConfigError("flag-value", f"--output {path} is a folder", f"--output {path / rundir.REPORT}")
-    samples = _whole("samples", given.get("samples"), None if inside else 0)
-    text = _page(folders, samples)
-    from lorascope.report.page import write_page
+    output = None if given.get("output") is None else Path(given.get("output"))
+    samples = _whole("samples", given.get("samples"), None)
+    from lorascope.runs.pages import made
 
-    with rundir.writing(path.parent):
-        write_page(path, text)
+    path, text = made(folders, output, samples)
     if given.get("surface"):
         _surfaces(folders, console)
     console.saved(path)
     console.out(f"{len(text.encode()) / 1e6:.2f} MB, one file, works offline")
-    if not inside and not samples:
+    if (output is not None or len(folders) > 1) and not samples:
         console.note("no text of the data inside (--samples 40 adds some)")
     console.next(shlex.join(["open", str(path)]))
     return {"file": str(path), "bytes": len(text.encode()), "sources": [str(folder) for folder in folders]}
@@ -74,98 +63,13 @@ def report(given: Given, console: Console) -> Any:
 def watch(given: Given, console: Console) -> Any:
     """`lorascope watch FOLDER`"""
     folder = Path(given.arguments[0])
-    _known(folder)
-    port = _whole("port", given.get("port"), 0)
     from lorascope.report.serve import serve
+    from lorascope.runs.pages import known, text_of, version_of
 
-    serve(lambda live: _page([folder], None, live=live), lambda: _version(folder), port or 0, console)
+    known(folder)
+    port = _whole("port", given.get("port"), 0)
+    serve(lambda live: text_of([folder], None, live=live), lambda: version_of(folder), port or 0, console)
     return None
-
-
-def _known(folder: Path) -> None:
-    """Refuse a folder that holds no run, also none that has just begun."""
-    found = rundir.state(folder)
-    if found not in ("finished", "unfinished"):
-        raise RunError("no-run", f"{folder} holds no run ({found})", "lorascope ls runs")
-
-
-def _is_profile(folder: Path) -> bool:
-    return (folder / rundir.PROFILE).is_file()
-
-
-def _page(folders: list[Path], samples: int | None, *, live: str = "") -> str:
-    """The page of some runs, finished or not, and profiles."""
-    from lorascope.analysis.sensitivity import SensitivityProfile
-    from lorascope.report.page import frames_for, page_of, samples_for
-    from lorascope.report.page_profile import pairs_of, profile_source
-    from lorascope.report.page_recommendation import is_recommendation, recommendation_page
-    from lorascope.report.page_run import SAMPLES, run_source
-    from lorascope.report.page_source import Source
-    from lorascope.report.page_study import is_study, study_page
-    from lorascope.runs.unfinished import so_far
-
-    studies = [folder for folder in folders if is_study(folder)]
-    if studies and len(folders) > 1:
-        what = f"{studies[0]} holds a study, which has a page of its own"
-        raise RunError("no-run", what, f"lorascope report {studies[0]}", f"lorascope report {studies[0]}/runs/*")
-    if studies:
-        return study_page(studies[0])
-    recommended = [folder for folder in folders if is_recommendation(folder)]
-    if recommended and len(folders) > 1:
-        what = f"{recommended[0]} holds a recommendation, which has a page of its own"
-        raise RunError("no-run", what, f"lorascope report {recommended[0]}")
-    if recommended:
-        return recommendation_page(recommended[0])
-    for folder in folders:
-        if not _is_profile(folder):
-            _known(folder)
-    each = samples_for(len(folders), SAMPLES if samples is None else samples)
-    frames = frames_for(len(folders))
-    sources: list[Source] = []
-    profiles: list[tuple[int, SensitivityProfile]] = []
-    for folder in folders:
-        if _is_profile(folder):
-            profile = SensitivityProfile.load(folder)
-            profiles.append((len(sources), profile))
-            sources.append(profile_source(folder, profile))
-            continue
-        going = rundir.state(folder) == "unfinished"
-        results, table = so_far(folder) if going else (None, None)
-        sources.append(run_source(folder, results=results, table=table, samples=each, frames=frames))
-    all_done = all(source.about["state"] == "finished" for source in sources)
-    pairs = pairs_of(profiles) if len(profiles) <= DRAWN else []
-    return page_of(sources, remarks=_remarks(folders, all_done=all_done), pairs=pairs, live=live)
-
-
-def _remarks(folders: list[Path], *, all_done: bool) -> Sequence[str]:
-    """What must be said over several folders, the verdicts first."""
-    from lorascope.analysis.compare import compare_runs
-    from lorascope.analysis.compare_profiles import compare_profiles
-
-    if len(folders) == 1:
-        return ()
-    if not all_done:
-        return ("undecided: not all of these runs are finished",)
-    profiles = [folder for folder in folders if _is_profile(folder)]
-    if not profiles:
-        return compare_runs(folders).remarks
-    if len(profiles) == len(folders):
-        found = compare_profiles(folders)
-        names = {side.name: f"{side.dataset} ({side.name})" for side in found.sides}
-        pairs = [replace(pair, first=names[pair.first], second=names[pair.second]) for pair in found.contrasts]
-        return (*map(str, pairs), *found.remarks)
-    return (
-        "a probe reads the gradient of the weights before training, a run that of its adapters: only alike compares",
-    )
-
-
-def _version(folder: Path) -> str:
-    """Changes when the run has gone on."""
-    for name in (rundir.RESULTS, rundir.GRADIENT_JOURNAL):
-        if (folder / name).is_file():
-            found = (folder / name).stat()
-            return f"{name} {found.st_size} {found.st_mtime_ns}"
-    return "nothing yet"
 
 
 def _surfaces(folders: list[Path], console: Console) -> None:

@@ -10,13 +10,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from lorascope.analysis.statistics import Estimate, Floats, Interval, more_batches, ratio
 from lorascope.errors import ConfigError, pick
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 By = Literal["part", "module", "projection", "layer", "group"]
 Scale = Literal["per_parameter", "sum", "norm", "rms", "share"]
@@ -217,6 +220,14 @@ class SensitivityProfile:
         from lorascope.report.profile_view import profile_lines
 
         return "\n".join(profile_lines(self))
+
+    def plot(self) -> Figure:
+        """The map of the model as a Matplotlib Figure; of a model without layers its groups with their intervals."""
+        from lorascope.report.profile_plots import draw_profile
+
+        about = self.about
+        title = f"{about.get('dataset', 'examples')} on {about.get('model', 'a model')}, {self.n} batches"
+        return next(iter(draw_profile(self, title=title).values()))
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
