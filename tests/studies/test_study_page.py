@@ -51,8 +51,11 @@ def test_the_page_has_verdicts_runs_pictures_and_expected_against_found(study, t
     assert "| e2e_nlg | mlp | 0.01 | 20 | 3 | 1,234 | 1.0000 (0) |" in text
     assert "| e2e_nlg | MLP-only higher early, or about as high as attention-only | +0.7" in text
     assert "smallest effect of interest: 0.1 log ratio" in text
-    assert "H1: 지지됨" in text
-    assert "H2: 미결정" in text
+    assert "**H1: 지지됨.** MLP" in text
+    assert "**H2: 미결정.**" in text
+    assert "e2e_nlg: MLP higher: 원래 norm과 척도를 없앤 norm이 서로 반대 방향" in text
+    assert "| H2 | e2e_nlg: MLP higher | +0.7" in text
+    assert text.count("| opposite signs |") == 6  # every task looks at gradients in two ways
     assert {file.name for file in files} == {"page.md", "grad_norm_e2e_nlg.png", "grad_norm_samsum.png"}
     for line in text.splitlines():
         if line.startswith("|"):

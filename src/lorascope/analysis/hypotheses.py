@@ -214,7 +214,10 @@ def _remarks(hypothesis: Hypothesis, parts: Sequence[PartVerdict]) -> list[str]:
     for part in parts:
         if part.disagree:
             ways = "; ".join(f"{c.name} {c.effect:+.3g}" for c in part.comparisons)
-            out.append(f"{part.name}: its measures point to opposite sides ({ways}), so the answer is one of scale")
+            out.append(
+                f"{part.name}: its measures point to opposite sides ({ways}), so the answer is one of scale: no number "
+                "of seeds would decide it, but a measure of effect would, such as the loss without the adapters"
+            )
             continue
         for c in part.comparisons:
             inside = max(abs(c.ci_low), abs(c.ci_high)) < c.smallest

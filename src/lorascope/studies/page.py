@@ -53,7 +53,7 @@ def write_page(
     if pictures:
         lines += ["## Gradient norms", ""]
         lines += [f"![gradient norms of both groups on {task}]({file.name})\n" for task, file in pictures.items()]
-        lines += [*_expected(verdicts, pictures), ""]
+        lines += [*_expected(verdicts, pictures), "", *_scales(verdicts), ""]
     lines += ["## Hypotheses as laid down", ""]
     for hypothesis in study.hypotheses:
         plan = hypothesis.to_dict()
@@ -140,12 +140,33 @@ def _expected(verdicts: Sequence[Verdict], pictures: object) -> list[str]:
     return ["### Expected against found", "", head, "|---|---|---|---|", *rows]
 
 
+def _scales(verdicts: Sequence[Verdict]) -> list[str]:
+    """Every part that is looked at in two ways, and whether these agree."""
+    rows = []
+    for verdict in verdicts:
+        for part in verdict.parts:
+            if len(part.comparisons) == 2:
+                raw, free = part.comparisons
+                agree = "opposite signs" if part.disagree else "the same sign"
+                rows.append(f"| {verdict.name} | {part.name} | {effect(raw)} | {effect(free)} | {agree} |")
+    if not rows:
+        return []
+    head = "| hypothesis | part | raw norm, log of a ratio | per frozen weight, scale-free | the two |"
+    return ["### Raw norm against scale-free", "", head, "|---|---|---|---|---|", *rows]
+
+
 def _korean(study: Study, main: pd.DataFrame, verdicts: Sequence[Verdict]) -> list[str]:
     words = json.loads(KOREAN.read_text(encoding="utf-8"))
     lines = [f"## {words['title']}", "", words["runs"].format(runs=len(main), seeds=len(study.seeds)), ""]
     for verdict in verdicts:
-        lines.append(f"- **{verdict.name}: {words[verdict.outcome]}**")
+        claim = words["claims"].get(verdict.name, verdict.claim)
+        lines.append(f"- **{verdict.name}: {words[verdict.outcome]}.** {claim}")
         for part in verdict.parts:
             for c in part.comparisons:
-                lines.append(f"  - {c.name}: {effect(c)} ({words[SIDES[c.sign]]})")
+                found = words[SIDES[c.sign]]
+                if not c.sign and c.would_decide and not part.disagree:
+                    found += f", {words['decide'].format(n=max(c.would_decide, c.n + 1))}"
+                lines.append(f"  - {c.name}: {effect(c)} ({found})")
+            if part.disagree:
+                lines.append(f"  - {words['disagree'].format(part=part.name)}")
     return [*lines, "", words["note"]]
