@@ -148,7 +148,7 @@ def test_on_a_cluster_of_two_nodes_a_workers_death_costs_nothing_but_time(file, 
             tick()
             going = list(Path("results/placement/runs").glob("*/checkpoints/gradients.journal"))
             if going and not killed:
-                killed.append(kill_a_worker())
+                killed.extend(kill_a_worker())
 
         progress.tick = kill_once
         return run_on_ray(trials, 2, logs, progress)
@@ -164,7 +164,7 @@ def test_on_a_cluster_of_two_nodes_a_workers_death_costs_nothing_but_time(file, 
 
 
 def kill_a_worker():
-    """End a process that is making a run; its number."""
+    """End a process that is making a run; its number, none where there is none at this moment."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes()
@@ -173,5 +173,5 @@ def kill_a_worker():
         if words.startswith(b"ray::_task"):
             pid = int(path.parent.name)
             os.kill(pid, signal.SIGKILL)
-            return pid
-    return None
+            return [pid]
+    return []
