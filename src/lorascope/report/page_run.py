@@ -56,7 +56,7 @@ def run_source(
         "model": str(found["model"]),
         "line": page_words.line_of_run(found, config, state),
         "row": page_words.row_of_run(found),
-        "verdict": page_words.verdict_of_run(found, config, _group_means(table), evaluation, base),
+        "verdict": page_words.verdict_of_run(found, config, group_means(table), evaluation, base),
         "sure": page_words.how_sure(found, evaluation),
         "notes": page_words.notes(found, table, log),
         "exports": page_words.exports(adapter, found, config),
@@ -104,7 +104,7 @@ def _warnings(file: Path) -> list[str]:
     return list(dict.fromkeys(said))
 
 
-def _group_means(table: pd.DataFrame) -> dict[str, float]:
+def group_means(table: pd.DataFrame) -> dict[str, float]:
     """Root of the mean square of each group's gradient, per parameter, over all finite steps."""
     facts = table[table["score"] == "grad_sq"]
     facts = facts[facts["finite"]]

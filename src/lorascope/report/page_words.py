@@ -148,21 +148,25 @@ def exports(
     adapter: Mapping[str, Any] | None, results: Mapping[str, Any], config: Mapping[str, Any]
 ) -> list[dict[str, str]]:
     """What can be copied: the adapter as it was trained, as four programs take it, and the command of the run."""
-    out = []
-    if adapter is not None:
-        plain = dict(adapter) | {"inference_mode": False}
-        name = str(adapter.get("base_model_name_or_path"))
-        plain["base_model_name_or_path"] = name = PurePath(name).name if _is_path(name) else name
-        trained = results["parameters"]["trained"]
-        head = _comment(f"{results['run']}: {trained:,} trained parameters, on {name}. Written by lorascope.")
-        fields = adapter_fields(adapter)
-        out.append({"label": "PEFT", "text": _peft(adapter)})
-        out.append({"label": "TRL script", "text": trl_text(fields, head, name, trained)})
-        axolotl = axolotl_text(fields, head, name)
-        out += [{"label": "axolotl", "text": axolotl}] if axolotl else []
-        out.append({"label": "JSON", "text": json.dumps(plain, indent=2)})
+    out = adapter_exports(adapter, str(results["run"]), results["parameters"]["trained"]) if adapter is not None else []
     out.append({"label": "command", "text": command(config)})
     return out
+
+
+def adapter_exports(adapter: Mapping[str, Any], run: str, trained: int) -> list[dict[str, str]]:
+    """An adapter_config.json as four programs take it; a base model by its name, not by its place on this machine."""
+    plain = dict(adapter) | {"inference_mode": False}
+    name = str(adapter.get("base_model_name_or_path"))
+    plain["base_model_name_or_path"] = name = PurePath(name).name if _is_path(name) else name
+    head = _comment(f"{run}: {trained:,} trained parameters, on {name}. Written by lorascope.")
+    fields = adapter_fields(adapter)
+    axolotl = axolotl_text(fields, head, name)
+    return [
+        {"label": "PEFT", "text": _peft(adapter)},
+        {"label": "TRL script", "text": trl_text(fields, head, name, trained)},
+        *([{"label": "axolotl", "text": axolotl}] if axolotl else []),
+        {"label": "JSON", "text": json.dumps(plain, indent=2)},
+    ]
 
 
 def _comment(words: str) -> str:

@@ -18,6 +18,7 @@ from lorascope.report.page_run import SAMPLES, run_source
 from lorascope.report.page_source import Source
 from lorascope.report.page_study import is_study, study_page
 from lorascope.runs import rundir
+from lorascope.runs.own_trainer import is_own_training, own_source
 from lorascope.runs.unfinished import so_far
 
 DRAWN = 4
@@ -74,7 +75,7 @@ def made(folders: list[Path], output: Path | None, samples: int | None) -> tuple
 def known(folder: Path) -> None:
     """Refuse a folder that holds no run, also none that has just begun."""
     found = rundir.state(folder)
-    if found not in ("finished", "unfinished"):
+    if found not in ("finished", "unfinished") and not is_own_training(folder):
         raise RunError("no-run", f"{folder} holds no run ({found})", "lorascope ls runs")
 
 
@@ -112,6 +113,9 @@ def text_of(folders: list[Path], samples: int | None, *, live: str = "") -> str:
             profiles.append((len(sources), profile))
             sources.append(profile_source(folder, profile))
             continue
+        if is_own_training(folder):
+            sources.append(own_source(folder, frames=frames))
+            continue
         going = rundir.state(folder) == "unfinished"
         results, table = so_far(folder) if going else (None, None)
         sources.append(run_source(folder, results=results, table=table, samples=each, frames=frames))
@@ -126,6 +130,8 @@ def _remarks(folders: list[Path], *, all_done: bool) -> Sequence[str]:
         return ()
     if not all_done:
         return ("undecided: not all of these runs are finished",)
+    if any(map(is_own_training, folders)):
+        return ("undecided: a Trainer of one's own says neither its rows nor its seed",)
     profiles = [folder for folder in folders if _is_profile(folder)]
     if not profiles:
         return compare_runs(folders).remarks
@@ -141,7 +147,7 @@ def _remarks(folders: list[Path], *, all_done: bool) -> Sequence[str]:
 
 def version_of(folder: Path) -> str:
     """Changes when the run has gone on."""
-    for name in (rundir.RESULTS, rundir.GRADIENT_JOURNAL):
+    for name in (rundir.RESULTS, rundir.GRADIENT_SUMMARY, rundir.GRADIENT_JOURNAL):
         if (folder / name).is_file():
             found = (folder / name).stat()
             return f"{name} {found.st_size} {found.st_mtime_ns}"

@@ -24,18 +24,9 @@ def so_far(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     The journals hold every measured row; losses on validation data are those of the newest checkpoint. Raises RunError
     where nothing was measured yet.
     """
-    if not (folder / rundir.GRADIENT_JOURNAL).is_file():
-        raise RunError("no-measurements", f"{folder} has measured nothing yet", "wait for its first step")
+    log = log_so_far(folder)
     config = from_json((folder / rundir.CONFIG).read_text(encoding="utf-8"))
-    log = GradientNormLog()
-    header, rows = journal.read(folder / rundir.GRADIENT_JOURNAL)
-    log.gradients = _series(header["columns"], rows)
-    if (folder / rundir.WEIGHT_JOURNAL).is_file():
-        header, rows = journal.read(folder / rundir.WEIGHT_JOURNAL)
-        log.weights = _series(header["columns"], rows)
-        log.base = Series([Column(*column) for column in header["base"]["columns"]])
-        log.base.append(0, np.array(header["base"]["values"], dtype=np.float64))
-    state = _newest_state(folder / rundir.CHECKPOINTS)
+    state = newest_state(folder / rundir.CHECKPOINTS)
     by_group: dict[str, int] = {}
     for column in log.gradients.columns:
         if column.score == "grad_sq":
@@ -66,6 +57,21 @@ def so_far(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     return results, table(log)
 
 
+def log_so_far(folder: Path) -> GradientNormLog:
+    """The log of a training that goes on, from its journals. RunError where nothing was measured yet."""
+    if not (folder / rundir.GRADIENT_JOURNAL).is_file():
+        raise RunError("no-measurements", f"{folder} has measured nothing yet", "wait for its first step")
+    log = GradientNormLog()
+    header, rows = journal.read(folder / rundir.GRADIENT_JOURNAL)
+    log.gradients = _series(header["columns"], rows)
+    if (folder / rundir.WEIGHT_JOURNAL).is_file():
+        header, rows = journal.read(folder / rundir.WEIGHT_JOURNAL)
+        log.weights = _series(header["columns"], rows)
+        log.base = Series([Column(*column) for column in header["base"]["columns"]])
+        log.base.append(0, np.array(header["base"]["values"], dtype=np.float64))
+    return log
+
+
 def _series(columns: list[list[Any]], rows: journal.Floats) -> Series:
     series = Series([Column(*column) for column in columns])
     for row in rows:
@@ -73,7 +79,7 @@ def _series(columns: list[list[Any]], rows: journal.Floats) -> Series:
     return series
 
 
-def _newest_state(checkpoints: Path) -> dict[str, Any]:
+def newest_state(checkpoints: Path) -> dict[str, Any]:
     """trainer_state.json of the newest checkpoint that has a whole one; empty before the first."""
     found = sorted(checkpoints.glob("checkpoint-*/trainer_state.json"), key=lambda file: int(file.parent.name[11:]))
     for file in reversed(found):
