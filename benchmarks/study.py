@@ -1,4 +1,4 @@
-"""What a study costs beside its runs: `python benchmarks/study.py [--runs 8] [--steps 40] [--repeats 3]`.
+"""What a study costs beside its runs: `python benchmarks/study.py [--runs 6] [--steps 20] [--repeats 3]`.
 
 The same runs of the embedded model three ways, round by round, each time into a new folder:
   bare      one process that makes them one after another, losses on test rows included: the least there can be
@@ -58,8 +58,8 @@ def studied(trials: list[Trial], folder: Path, jobs: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--runs", type=int, default=6)
+    parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results") / "study.json")
     options = parser.parse_args()
