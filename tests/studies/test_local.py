@@ -18,7 +18,7 @@ import pytest
 from lorascope.errors import RunError
 from lorascope.report.terminal import Console
 from lorascope.studies.experiment import run_study
-from lorascope.studies.local import run_local, slots
+from lorascope.studies.local import THREADS, run_local, slots
 
 
 def environments(count=2, **met):
@@ -98,7 +98,8 @@ def test_another_plan_does_not_go_into_the_folder_of_a_study(fake, grid, tmp_pat
 
 
 def test_slots_share_cores_and_gpus(monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for name in THREADS:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
     assert [slot["CUDA_VISIBLE_DEVICES"] for slot in slots(None)] == ["0", "3"]
@@ -107,6 +108,8 @@ def test_slots_share_cores_and_gpus(monkeypatch):
     assert [slot["OMP_NUM_THREADS"] for slot in slots(4)] == ["2"] * 4
     assert "CUDA_VISIBLE_DEVICES" not in slots(1)[0]
     assert len(slots(None)) == 4
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")  # for all of them: MKL with more threads than asked for is slower
+    assert {slots(4)[0][name] for name in THREADS} == {"3"}
 
 
 # ---- the study itself is stopped ------------------------------------------------------------------------------------

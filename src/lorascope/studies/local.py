@@ -66,7 +66,7 @@ def slots(jobs: int | None) -> list[dict[str, str]]:
     """
     cores, gpus = len(os.sched_getaffinity(0)), _gpus()
     count = jobs or len(gpus) or max(1, cores // 2)
-    threads = str(max(1, cores // count))
+    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, cores // count)))
     out = []
     for place in range(count):
         own = {"CUDA_VISIBLE_DEVICES": gpus[place % len(gpus)]} if gpus else {}
