@@ -61,6 +61,12 @@ def agreement(orders: Sequence[Sequence[int]], kinds: Sequence[str], how: str) -
     return Known(value, value - half, min(1.0, value + half))
 
 
+def foresight(few: Sequence[Sequence[int]], many: Sequence[Sequence[int]]) -> float:
+    """Kendall's tau of a sample's order by few batches with another sample's by many, the mean over samples."""
+    pairs = [(i, j) for i in range(len(few)) for j in range(len(many)) if i != j]
+    return float(np.mean([_pair(tuple(few[i]), tuple(many[j]), (), "tau") for i, j in pairs])) if pairs else math.nan
+
+
 @cache
 def _pair(one: tuple[int, ...], two: tuple[int, ...], kinds: tuple[str, ...], how: str) -> float:
     from scipy.stats import kendalltau, spearmanr
@@ -79,7 +85,7 @@ def _t(df: int) -> float:
 
 
 def stability(plan: dict[str, Any], rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
-    """A line for each model, task, score and size: batches of a sample, tau, rho, within, with their intervals."""
+    """A line for each model, task, score and size: batches, tau, rho, within with their intervals, foresight."""
     for model in plan["models"]:
         for task in plan["tasks"]:
             for stage in ("sample", "trial"):
@@ -94,7 +100,8 @@ def stability(plan: dict[str, Any], rows: Sequence[Row]) -> Iterator[dict[str, A
                         for how in ("tau", "rho", "within"):
                             known = agreement(orders, kinds, how)
                             line |= {how: known.value, f"{how}_low": known.low, f"{how}_high": known.high}
-                        yield line | {"samples": len(mine)}
+                        many = [row["ranks"][list(row["ranks"])[-1]][score] for row in mine]
+                        yield line | {"foresight": foresight(orders, many), "samples": len(mine)}
 
 
 def write_csv(lines: Sequence[dict[str, Any]], file: Path) -> None:
@@ -217,8 +224,9 @@ def lines(plan: dict[str, Any], rows: Sequence[Row]) -> list[str]:
 def _stability_table(found: Sequence[dict[str, Any]]) -> list[str]:
     sizes = sorted({line["batches"] for line in found})
     told = ["Kendall's tau of two samples of m batches: mean over tasks (smallest task)", ""]
-    told += [f"| score | {' | '.join(f'm = {s}' for s in sizes)} | all at {STABLE} from | within kinds | from |"]
-    told += ["|---" * (len(sizes) + 4) + "|"]
+    told += [f"| score | {' | '.join(f'm = {s}' for s in sizes)} | all at {STABLE} from | first size with last | "
+             "within kinds | from |"]  # fmt: skip
+    told += ["|---" * (len(sizes) + 5) + "|"]
     for score in dict.fromkeys(line["score"] for line in found):
         cells, last = [], "-"
         for size in sizes:
@@ -226,7 +234,10 @@ def _stability_table(found: Sequence[dict[str, Any]]) -> list[str]:
             cells.append(f"{np.mean([v['tau'] for v in mine]):.2f} ({min(v['tau'] for v in mine):.2f})" if mine else "")
             last = f"{np.mean([v['within'] for v in mine]):.2f} at {size}" if mine else last
         from_, within = (enough(found, score, how) or "-" for how in ("tau", "within"))
-        told.append(f"| {score} | {' | '.join(cells)} | {from_} | {last} | {within} |")
+        first = min(line["batches"] for line in found if line["score"] == score)
+        ahead = [v["foresight"] for v in found if v["score"] == score and v["batches"] == first]
+        told.append(f"| {score} | {' | '.join(cells)} | {from_} | {np.mean(ahead):.2f} ({min(ahead):.2f}) | "
+                    f"{last} | {within} |")  # fmt: skip
     return [*told, ""]
 
 

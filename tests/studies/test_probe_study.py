@@ -74,6 +74,7 @@ def test_agreement_of_samples_by_hand():
     assert tables.agreement(orders, kinds, "within").value == pytest.approx((1 + 0 + 0) / 3)  # q turned round, v not
     assert np.isnan(tables.agreement(orders[:2], kinds, "tau").low)
     assert tables.agreement(orders, kinds, "rho").value == pytest.approx((1 + 0.8 + 0.8) / 3)
+    assert tables.foresight([[1, 2], [2, 1]], [[1, 2], [1, 2]]) == 0.0  # 1 with the second's order, -1 with the first's
 
 
 def test_enough_is_where_all_tasks_stay_above():
