@@ -91,7 +91,13 @@ def test_a_click_and_the_keyboard_open_a_cells_curve(opened, folder, file):
     assert len(rows) == 40
     assert float(rows[-1].removeprefix("40")) == pytest.approx(values.iloc[-1], rel=6e-3)  # three digits
     page.keyboard.press("Escape")
-    page.locator("#grids [tabindex='0']").focus()
+    page.locator("#play").focus()
+    page.keyboard.press("Tab")
+    role = "document.activeElement.getAttribute('role')"
+    assert page.evaluate(role) == "gridcell"
+    page.keyboard.press("Tab")
+    assert page.evaluate(role) != "gridcell"  # one stop for the whole map
+    page.keyboard.press("Shift+Tab")
     page.keyboard.press("Escape")
     assert page.locator("#series").count() == 0
     for press in ("Home", "ArrowRight", "ArrowDown", "ArrowDown", "Enter"):
