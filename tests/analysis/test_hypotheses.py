@@ -70,7 +70,20 @@ def test_measures_of_one_thing_that_disagree_decide_nothing_and_are_named():
     found = outcome(b_free=1)
     assert found.outcome == "undecided"
     assert found.parts[1].disagree
-    assert any("opposite sides" in remark for remark in found.remarks)
+    assert found.parts[1].opposed
+    assert any(
+        "opposite sides" in remark and "no number of seeds would decide it" in remark for remark in found.remarks
+    )
+
+
+def test_where_only_one_of_them_is_decided_the_answer_is_not_one_of_scale_yet():
+    found = outcome(b_free=0.002)
+    assert found.parts[1].disagree
+    assert not found.parts[1].opposed
+    assert [remark for remark in found.remarks if "opposite sides" in remark] == [
+        "b: its measures point to opposite sides (b raw -1; b free +0.002), though not both of them decided"
+    ]
+    assert any(remark.startswith("b free: ") for remark in found.remarks)
 
 
 def test_effect_interval_and_adjustment_by_hand():

@@ -145,6 +145,11 @@ class PartVerdict:
         """Whether its ways of looking point to opposite sides, decided or not."""
         return len({math.copysign(1, c.effect) for c in self.comparisons if c.effect == c.effect}) > 1
 
+    @property
+    def opposed(self) -> bool:
+        """Whether they are decided for opposite sides."""
+        return {1, -1} <= {c.sign for c in self.comparisons}
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -212,13 +217,15 @@ def _remarks(hypothesis: Hypothesis, parts: Sequence[PartVerdict]) -> list[str]:
     """What would decide it, and what must be known before it is believed."""
     out = []
     for part in parts:
-        if part.disagree:
-            ways = "; ".join(f"{c.name} {c.effect:+.3g}" for c in part.comparisons)
+        ways = "; ".join(f"{c.name} {c.effect:+.3g}" for c in part.comparisons)
+        if part.opposed:
             out.append(
                 f"{part.name}: its measures point to opposite sides ({ways}), so the answer is one of scale: no number "
                 "of seeds would decide it, but a measure of effect would, such as the loss without the adapters"
             )
             continue
+        if part.disagree:
+            out.append(f"{part.name}: its measures point to opposite sides ({ways}), though not both of them decided")
         for c in part.comparisons:
             inside = max(abs(c.ci_low), abs(c.ci_high)) < c.smallest
             if inside:

@@ -164,9 +164,9 @@ def _korean(study: Study, main: pd.DataFrame, verdicts: Sequence[Verdict]) -> li
         for part in verdict.parts:
             for c in part.comparisons:
                 found = words[SIDES[c.sign]]
-                if not c.sign and c.would_decide and not part.disagree:
+                if not c.sign and c.would_decide:
                     found += f", {words['decide'].format(n=max(c.would_decide, c.n + 1))}"
                 lines.append(f"  - {c.name}: {effect(c)} ({found})")
-            if part.disagree:
+            if part.opposed:
                 lines.append(f"  - {words['disagree'].format(part=part.name)}")
     return [*lines, "", words["note"]]
