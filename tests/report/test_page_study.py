@@ -33,7 +33,7 @@ def study(page):
 
 def test_the_head_has_every_outcome_and_the_first_intervals(page):
     outcomes, first, second = unpack(page)[0]["verdict"]
-    assert outcomes == "H1: supported, H2: undecided."
+    assert outcomes == "Supported: H1. Undecided: H2."
     assert first.startswith("H1, supported: MLP modules hold most")
     assert "e2e_nlg: relative update +1.18 [+1.08, +1.27] (as expected)" in first
     assert "; e2e_nlg: knock-out +1.16 [" in first
@@ -104,6 +104,14 @@ def test_a_study_that_is_not_judged_has_no_page_yet(tmp_path):
     (folder / rundir.STUDY_VERDICTS).unlink()
     with pytest.raises(RunError, match="not finished"):
         study_page(folder)
+
+
+def test_many_hypotheses_are_told_in_a_line_each(folder):
+    one, other = json.loads((folder / rundir.STUDY_VERDICTS).read_text())
+    outcomes, first, _, last = head_of([one, other, other | {"name": "H2, other tasks"}])
+    assert outcomes == "Supported: H1. Undecided: H2; H2, other tasks."
+    assert first == "H1, supported: e2e_nlg: relative update +1.18 [+1.08, +1.27] (as expected); 3 more below."
+    assert last.startswith("H2, other tasks, undecided: e2e_nlg: raw +0.751 [")
 
 
 def test_without_hypotheses_it_decides_nothing():

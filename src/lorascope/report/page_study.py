@@ -25,6 +25,8 @@ FRAMES = 120
 """Most points of a curve: a study has one for every run."""
 IN_HEAD = 2
 """Contrasts of a hypothesis that the head of the page names with their intervals."""
+FEW = 2
+"""Most hypotheses whose claims stand in the head, too."""
 LOSSES = ("test_loss", "validation_loss")
 SIDES = {1: "as expected", -1: "the other way", 0: "undecided"}
 SCALES: dict[Normalise, str] = {
@@ -87,19 +89,22 @@ def study_page(folder: Path) -> str:
 
 
 def head_of(verdicts: Sequence[Row]) -> list[str]:
-    """Sentences, the answer first: every outcome, then each hypothesis with its first intervals."""
+    """Sentences, the answer first: the outcomes, then each hypothesis; of many, without the claims that stand below."""
     if not verdicts:
         return ["No hypothesis was laid down: the runs stand side by side, and nothing is decided."]
-    outcomes = ", ".join(f"{found['name']}: {found['outcome']}" for found in verdicts)
-    return [f"{outcomes}.", *(_sentence(found) for found in verdicts)]
+    outcomes = dict.fromkeys(str(found["outcome"]) for found in verdicts)
+    each = {outcome: [str(found["name"]) for found in verdicts if found["outcome"] == outcome] for outcome in outcomes}
+    said = " ".join(f"{outcome.capitalize()}: {'; '.join(names)}." for outcome, names in each.items())
+    return [said, *(_sentence(found, few=len(verdicts) <= FEW) for found in verdicts)]
 
 
-def _sentence(found: Row) -> str:
+def _sentence(found: Row, *, few: bool) -> str:
     comparisons = _comparisons(found)
-    said = "; ".join(f"{c['name']} {_effect(c)} ({SIDES[c['sign']]})" for c in comparisons[:IN_HEAD])
-    more = f"; {len(comparisons) - IN_HEAD} more below" if len(comparisons) > IN_HEAD else ""
-    claim = str(found["claim"])
-    return f"{found['name']}, {found['outcome']}: {claim.rstrip('.')}. {said}{more}."
+    shown = comparisons[: IN_HEAD if few else 1]
+    said = "; ".join(f"{c['name']} {_effect(c)} ({SIDES[c['sign']]})" for c in shown)
+    more = f"; {len(comparisons) - len(shown)} more below" if len(comparisons) > len(shown) else ""
+    claim = str(found["claim"]).rstrip(".")
+    return f"{found['name']}, {found['outcome']}: {f'{claim}. ' if few else ''}{said}{more}."
 
 
 def _effect(c: Row) -> str:
@@ -262,12 +267,12 @@ def _notes(plan: Row, main: pd.DataFrame, records: Mapping[str, Row]) -> list[st
 
 def _exports(folder: Path, verdicts: Sequence[Row]) -> list[dict[str, str]]:
     """What can be copied: the command, the verdicts, the table over seeds for a paper."""
-    out = []
+    texts = {"verdicts": json.dumps(list(verdicts), indent=2)}
     for label, name in (("command", rundir.STUDY_COMMAND), ("LaTeX", rundir.STUDY_LATEX), ("CSV", rundir.STUDY_CSV)):
         if (folder / name).is_file():
-            out.append({"label": label, "text": (folder / name).read_text(encoding="utf-8").rstrip("\n")})
-    out.insert(1, {"label": "verdicts", "text": json.dumps(list(verdicts), indent=2)})
-    return out
+            texts[label] = (folder / name).read_text(encoding="utf-8").rstrip("\n")
+    order = [label for label in ("command", "verdicts", "LaTeX", "CSV") if label in texts]
+    return [{"label": label, "text": texts[label]} for label in order]
 
 
 def _facts(folder: Path, plan: Row, main: pd.DataFrame, records: Mapping[str, Row]) -> list[list[str]]:
