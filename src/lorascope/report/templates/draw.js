@@ -158,7 +158,7 @@ function lineChart({ title, unit, lines, phases = [], bounds, onstep, fromZero =
     text(W - right, H - 4, "optimizer step", { "text-anchor": "end", class: "soft" }),
     text(4, 12, unit, { class: "soft" }),
   );
-  for (const line of lines) {
+  for (const line of [...lines].sort((a, b) => (a.width ?? 2) - (b.width ?? 2))) {
     const there = line.steps.map((step, i) => [sx(step), sy(line.values[i]), line.values[i]]);
     let path = "";
     let open = false;
