@@ -89,8 +89,8 @@ class Comparison:
             why = f"no signal above the noise of {self.n} batches"
         else:
             why = f"difference {self.effect:+.2f} [{self.ci_low:+.2f}, {self.ci_high:+.2f}]; "
-            batches = "batch" if self.more == 1 else "batches"
-            why += f"about {self.more:,} more {batches} would decide" if self.more else "more batches will not decide it"
+            some = "batch" if self.more == 1 else "batches"
+            why += f"about {self.more:,} more {some} would decide" if self.more else "more batches will not decide it"
         return f"{self.first} against {self.second}: undecided, {why}"
 
 
