@@ -38,11 +38,15 @@ def tiny(seed: int, spread: float = 0.3) -> nn.Module:
     )  # fmt: skip
 
 
-def profile(model: nn.Module, ids: torch.Tensor, labels: torch.Tensor) -> SensitivityProfile:
+def profile(
+    model: nn.Module, ids: torch.Tensor, labels: torch.Tensor, settings: ProbeSettings | None = None
+) -> SensitivityProfile:
     mask = torch.ones(ROWS, LENGTH, dtype=torch.int64)
     cuts = [slice(i, i + ROWS) for i in range(0, len(ids), ROWS)]
     data: list[list[Batch]] = [[{"input_ids": ids[cut], "attention_mask": mask, "labels": labels[cut]}] for cut in cuts]
-    return profile_of(collect(model, find_weights(model, probed(find_modules(model))), data, ProbeSettings()), {})
+    return profile_of(
+        collect(model, find_weights(model, probed(find_modules(model))), data, settings or ProbeSettings()), {}
+    )
 
 
 def many_profiles(model: nn.Module, ids: torch.Tensor, labels: torch.Tensor) -> list[SensitivityProfile]:
@@ -162,6 +166,25 @@ def test_targets_that_the_model_draws_itself_are_undecided_in_400_draws() -> Non
     decided, above = verdicts_on_own_targets(DRAWS)
     assert decided <= MOST
     assert above < 0.05
+
+
+def gain_and_raw(model: nn.Module, ids: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
+    """Of the best updates of rank 4, summed over modules, with the noise taken out and as it is."""
+    table = profile(model, ids, labels, ProbeSettings(scores=("whitened",))).gains()
+    table = table[table["rank"] == 4]
+    return float(table["gain"].sum()), float(table["raw"].sum())
+
+
+def test_where_there_is_nothing_to_find_low_rank_updates_gain_next_to_nothing() -> None:
+    """The mean gradient's values, as they are, promise nats even there."""
+    null, signal = [], []
+    for seed in range(4):
+        model, generator = tiny(seed), torch.Generator().manual_seed(seed)
+        null.append(gain_and_raw(model, *last_token_drawn_by_the_model(model, generator)))
+        signal.append(gain_and_raw(model, *task(0, BATCHES, generator)))
+    assert sum(gain for gain, _ in null) < 0.06 * sum(raw for _, raw in null)
+    assert sum(raw for _, raw in null) > 4.0
+    assert sum(gain for gain, _ in signal) > 5 * sum(gain for gain, _ in null)
 
 
 def task(number: int, batches: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
