@@ -89,7 +89,8 @@ def probe(given: Given, console: Console) -> Any:
     console.note("  loading   torch and transformers")
     results = [_probe_one(given, resolved, every, typed, console) for resolved in every]
     if len(results) == 1:
-        console.next(_next(given))
+        profile = shlex.quote(results[0]["folder"])
+        console.next(f"lorascope recommend {profile} --budget like=attention_only:r=8", _next(given))
         return results[0]
     from lorascope.cli_look import profiles_side_by_side
 

@@ -63,11 +63,13 @@ def test_json_is_one_document_and_quiet_is_the_folder_alone(place, lorascope) ->
     assert lorascope(f"{LINE} --quiet --experiment_name other").out == "profiles/other\n"
 
 
-def test_the_command_at_the_end_runs_as_printed(place, lorascope) -> None:
-    last = lorascope(f"{LINE} --max_length 20").out.splitlines()[-1]
-    assert last.startswith("Next  lorascope run --target both --model model --dataset letters.jsonl --max_length 20")
-    shown = lorascope(shlex.split(last.removeprefix("Next  lorascope ")))
-    assert shown.code == 0, shown.err
+def test_the_commands_at_the_end_run_as_printed(place, lorascope) -> None:
+    first, last = lorascope(f"{LINE} --max_length 20").out.splitlines()[-2:]
+    assert first == "Next  lorascope recommend profiles/model_letters --budget like=attention_only:r=8"
+    assert last.startswith("      lorascope run --target both --model model --dataset letters.jsonl --max_length 20")
+    for line in (first, last):
+        shown = lorascope(shlex.split(line[6:])[1:])
+        assert shown.code == 0, shown.err
 
 
 def test_a_plan_starts_nothing_and_loads_no_torch(place, lorascope) -> None:
