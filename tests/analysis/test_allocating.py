@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from modules_of import llama, modules
 
-from lorascope.analysis.allocating import solver
+from lorascope.analysis.allocating import moves
 from lorascope.analysis.allocating.methods import METHODS, Evidence, allot
 from lorascope.analysis.allocating.places import most_rank
 from lorascope.analysis.allocating.solver import Curve, largest_sum, solve, spread
@@ -265,13 +265,13 @@ def test_random_ranks_are_even_over_all_that_meet_the_budget():
 def cells(monkeypatch):
     """Counts the sums that the solver looks at."""
     seen = []
-    grown = solver._grown
+    grown = moves._grown
 
     def counted(sums, values, costs, prices):
         seen.append(len(sums) * len(costs))
         return grown(sums, values, costs, prices)
 
-    monkeypatch.setattr(solver, "_grown", counted)
+    monkeypatch.setattr(moves, "_grown", counted)
     return seen
 
 
@@ -284,11 +284,31 @@ def test_ten_thousand_modules_of_a_real_model_are_few_sums(cells):
     assert sum(cells) < 50_000
 
 
-def test_many_costs_without_a_common_divisor_are_searched_by_halves(cells):
-    primes = [p for p in range(2000, 2400) if all(p % d for d in range(2, 50))][::4][:12]
-    places = [Curve(cost=primes[i % 12], limit=100, target=8.3, depth=i // 12) for i in range(240)]
-    budget = int(8.3 * sum(c.cost for c in places))
+@pytest.fixture(scope="module")
+def primes():
+    """240 modules with one of twelve prime costs each, and a budget of 8.3 ranks for all."""
+    costs = [p for p in range(2000, 2400) if all(p % d for d in range(2, 50))][::4][:12]
+    places = [Curve(cost=costs[i % 12], limit=100, target=8.3, depth=i // 12) for i in range(240)]
+    return places, int(8.3 * sum(c.cost for c in places))
+
+
+def test_many_costs_without_a_common_divisor_are_searched_by_halves(cells, primes):
+    places, budget = primes
     ranks = solve(places, budget)
     assert sum(c.cost * r for c, r in zip(places, ranks, strict=True)) == budget
     assert set(ranks) == {8, 9}
     assert sum(cells) < 100_000  # of 20^12 ways to give 8 or 9 to the 20 modules of each cost
+
+
+def test_what_would_take_too_many_sums_still_meets_the_budget_with_ranks_near_the_greedy_ones(
+    cells, primes, monkeypatch
+):
+    places, budget = primes
+    monkeypatch.setattr(moves, "_MOST", 10_000)
+    ranks = solve(places, budget)
+    assert sum(c.cost * r for c, r in zip(places, ranks, strict=True)) == budget
+    assert set(ranks) <= {7, 8, 9}
+    assert sum(cells) <= 5 * 10_000
+    monkeypatch.setattr(moves, "_MOST", 100)
+    with pytest.raises(DataError, match="12 different costs per rank"):
+        solve(places, budget)

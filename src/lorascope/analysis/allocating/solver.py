@@ -15,6 +15,10 @@ excess: the sum over classes of e_i(R) = (f_i(R) - k c_i R) - (f_i(R0_i) - k c_i
 both sides. All choices with an excess up to a bound are looked through, half of the classes at a time, and the bound is
 raised until there is one with the sum T; the best of them is the best of all, for what was not looked at has more
 excess than the bound.
+
+That is bounded: dozens of nearly equal costs without a common divisor, with hundreds of modules each, would take more
+sums than fit into memory. Beyond a number of sums (`moves.py`) the gap is still the smallest, and the price the
+smallest among ranks near the greedy ones; no model that is known comes near that.
 """
 
 from __future__ import annotations
@@ -24,10 +28,11 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lorascope.analysis.allocating.moves import best_moves
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -107,13 +112,13 @@ def solve(curves: Sequence[Curve], budget: int) -> list[int]:
         return [0] * len(curves)
     ranks, slope = _greedy(curves, goal)
     ladders = [
-        _Ladder([i for i, c in enumerate(curves) if c.cost == cost and c.limit], curves, ranks)
+        Ladder([i for i, c in enumerate(curves) if c.cost == cost and c.limit], curves, ranks)
         for cost in sorted(cost for cost, count in capacity.items() if count)
     ]
     start, slope = _fill(ladders, goal - sum(c.cost * r for c, r in zip(curves, ranks, strict=True)), slope)
     missing = goal - sum(c.cost * r for c, r in zip(curves, ranks, strict=True))
     missing -= sum(ladder.cost * moved for ladder, moved in zip(ladders, start, strict=True))
-    moves = _best_moves(ladders, start, missing, slope)
+    moves = best_moves(ladders, start, missing, slope)
     for ladder, moved, more in zip(ladders, start, moves, strict=True):
         for index, rank in ladder.ranks(moved + more).items():
             ranks[index] = rank
@@ -155,7 +160,7 @@ def _greedy(curves: Sequence[Curve], goal: int) -> tuple[list[int], float]:
     return [int(r) for r in counts], low
 
 
-class _Ladder:
+class Ladder:
     """The modules of one cost, at the ranks where a slope has brought them, and the prices to both sides of that."""
 
     def __init__(self, members: Sequence[int], curves: Sequence[Curve], ranks: Sequence[int]) -> None:
@@ -239,7 +244,7 @@ def _by_depth(members: Iterable[int], curves: Sequence[Curve]) -> list[int]:
     return row
 
 
-def _fill(ladders: Sequence[_Ladder], room: int, slope: float) -> tuple[list[int], float]:
+def _fill(ladders: Sequence[Ladder], room: int, slope: float) -> tuple[list[int], float]:
     """Go on in the order of price per parameter until the next step does not fit; the steps taken, and the slope."""
     places = [0] * len(ladders)
     heap = [(ladder.price(1) / ladder.cost, k) for k, ladder in enumerate(ladders) if ladder.most > 0]
@@ -253,128 +258,3 @@ def _fill(ladders: Sequence[_Ladder], room: int, slope: float) -> tuple[list[int
         if places[k] < ladders[k].most:
             heapq.heappush(heap, (ladders[k].price(places[k] + 1) / ladders[k].cost, k))
     return places, slope
-
-
-def _best_moves(ladders: Sequence[_Ladder], start: Sequence[int], missing: int, slope: float) -> list[int]:
-    """Steps for every class whose costs add up to `missing`, with the smallest excess over the greedy choice."""
-    if not missing:
-        return [0] * len(ladders)
-    excess = [_Excess(ladder, place, slope) for ladder, place in zip(ladders, start, strict=True)]
-    firsts = [e(step) for e in excess for step in (-1, 1) if e.least <= step <= e.most]
-    bound = min((first for first in firsts if first > 0), default=0.0)
-    while (found := _search(excess, missing, bound)) is None:
-        bound = 1.3 * bound if bound else max(firsts) or 1.0
-    return found
-
-
-class _Excess:
-    """e(R) of one class, by steps from where the greedy choice left it."""
-
-    def __init__(self, ladder: _Ladder, place: int, slope: float) -> None:
-        self.cost = ladder.cost
-        self.least, self.most = ladder.least - place, ladder.most - place
-        self._ladder, self._place, self._slope = ladder, place, slope * ladder.cost
-        self._sums = {1: [0.0], -1: [0.0]}
-
-    def __call__(self, steps: int) -> float:
-        side = 1 if steps >= 0 else -1
-        sums = self._sums[side]
-        while len(sums) <= abs(steps):
-            end = self._place + side * len(sums)
-            begin = end - side
-            # Above the base a step is named by its upper end, below it by its lower one.
-            price = self._ladder.price(max(begin, end) if max(begin, end) > 0 else min(begin, end))
-            sums.append(sums[-1] + max(0.0, side * (price - self._slope)))
-        return sums[abs(steps)]
-
-    def within(self, value: float) -> tuple[int, int]:
-        """The widest window whose totals have at most this excess."""
-        low = high = 0
-        while high < self.most and self(high + 1) <= value:
-            high += 1
-        while low > self.least and self(low - 1) <= value:
-            low -= 1
-        return low, high
-
-
-def _search(excess: Sequence[_Excess], missing: int, bound: float) -> list[int] | None:
-    """The moves whose costs sum to `missing`, with the least excess; None if every one has more than `bound`.
-
-    Half of the classes at a time, then sums of both halves that meet: a choice within the bound has both of its halves
-    within it, so none is overlooked, and a half has about the square root of the choices of the whole. The halves have
-    every second class in the order of how far the bound lets them move.
-    """
-    windows = [e.within(bound) for e in excess]
-    # Wide windows first: the last classes multiply the most sums, by the number of their steps.
-    order = sorted(range(len(excess)), key=lambda k: (windows[k][0] - windows[k][1], excess[k].cost))
-    halves = [
-        _reached(excess, windows, half, other, missing, bound)
-        for half, other in ((order[::2], order[1::2]), (order[1::2], order[::2]))
-    ]
-    if halves[0] is None or halves[1] is None:
-        return None
-    one, two = halves[0], halves[1]
-    place = np.minimum(np.searchsorted(two.sums, missing - one.sums), two.sums.size - 1)
-    total = np.where(two.sums[place] == missing - one.sums, one.values + two.values[place], np.inf)
-    best = int(total.argmin())
-    if not total[best] <= bound:
-        return None
-    moves = [0] * len(excess)
-    for half, state in ((one, best), (two, int(place[best]))):
-        for k, (parents, taken) in zip(reversed(half.classes), reversed(half.back), strict=True):
-            moves[k], state = int(taken[state]), int(parents[state])
-    return moves
-
-
-class _Reached(NamedTuple):
-    """The sums that some classes reach within a bound, each with its least excess."""
-
-    sums: Ints
-    """Rising."""
-    values: Floats
-    classes: list[int]
-    back: list[tuple[Ints, Ints]]
-    """Of each class: where every sum came from, and the steps that led to it."""
-
-
-def _reached(
-    excess: Sequence[_Excess],
-    windows: Sequence[tuple[int, int]],
-    half: Sequence[int],
-    other: Sequence[int],
-    missing: int,
-    bound: float,
-) -> _Reached | None:
-    """Class by class, over the sums that are reached, each kept once with its least excess.
-
-    Sums from which the classes to come, the other half's too, cannot reach `missing`, by their size or by their
-    greatest common divisor, are dropped, and so is more excess than the bound.
-    """
-    sums, values = np.zeros(1, np.int64), np.zeros(1)
-    back: list[tuple[Ints, Ints]] = []
-    for position, k in enumerate(half):
-        low, high = windows[k]
-        steps = np.arange(low, high + 1)
-        prices = np.array([excess[k](int(step)) for step in steps])
-        after = [*half[position + 1 :], *other]
-        unit = math.gcd(*(excess[j].cost for j in after))
-        down = sum(windows[j][0] * excess[j].cost for j in after)
-        up = sum(windows[j][1] * excess[j].cost for j in after)
-        grown, priced = _grown(sums, values, excess[k].cost * steps, prices)
-        rest = missing - grown
-        fits = (rest % unit == 0) if unit else (rest == 0)
-        alive = np.flatnonzero(fits & (rest >= down) & (rest <= up) & (priced <= bound))
-        if not alive.size:
-            return None
-        alive = alive[np.lexsort((priced[alive], grown[alive]))]
-        first = np.ones(alive.size, bool)
-        first[1:] = grown[alive[1:]] != grown[alive[:-1]]
-        alive = alive[first]
-        back.append((alive // steps.size, steps[alive % steps.size]))
-        sums, values = grown[alive], priced[alive]
-    return _Reached(sums, values, list(half), back)
-
-
-def _grown(sums: Ints, values: Floats, costs: Ints, prices: Floats) -> tuple[Ints, Floats]:
-    """Every sum with every step of one class, and what it costs."""
-    return (sums[:, None] + costs[None, :]).ravel(), (values[:, None] + prices[None, :]).ravel()
