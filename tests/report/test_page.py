@@ -77,6 +77,7 @@ def test_no_home_account_machine_or_token_is_in_it(page, monkeypatch):
     ("said", "shown"),
     [
         ("--model /data/alice/models/base --r 4", "--model .../base --r 4"),
+        ("study /data/a/x.yaml --jobs 1 --output_dir /data/b/out", "study .../x.yaml --jobs 1 --output_dir .../out"),
         ("model /home/alice", "model ~"),
         ("'/mnt/x y/z.csv'", "'.../z.csv'"),
         ("norm x r / alpha, nats/token, A/B", "norm x r / alpha, nats/token, A/B"),

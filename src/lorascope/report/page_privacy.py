@@ -9,7 +9,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
-FOLDERS = re.compile(r"(?<![\w/.<~])(?:~|[A-Za-z]:)?[/\\](?:[\w.+@ -]+[/\\])+([\w.+@-]+)")
+FOLDERS = re.compile(r"(?<![\w/.<~])(?:~|[A-Za-z]:)?[/\\](?:[\w.+@-]+(?: +(?!-)[\w.+@-]+)*[/\\])+([\w.+@-]+)")
+"""Absolute paths; a folder's name may hold spaces, but a flag behind a path is not a part of it."""
 HOMES = re.compile(r"(?:/home|/Users|[A-Za-z]:\\Users)[/\\][\w.+@-]+|(?<![\w/])/root(?![\w])")
 TOKENS = re.compile(r"\b(?:hf_|sk-|gh[pousr]_|wandb_v1_)[A-Za-z0-9_-]{16,}|(?<=Bearer )[\w.-]{16,}")
 SECRETS = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY")
