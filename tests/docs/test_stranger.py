@@ -23,6 +23,7 @@ from lorascope.report.page import unpack
 SMALL = {
     "run": "--max_steps 2 --warmup_steps 0 --num_samples 40 --eval_samples 2 --max_new_tokens 4",
     "probe": "--batches 4",
+    "recommend": "--num_samples 60",
 }
 """Verb -> flags that make it short; they go over those of the README."""
 ELSEWHERE = re.compile(r"--data_dir data/|lorascope quickstart|--prove")
