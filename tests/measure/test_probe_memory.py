@@ -65,14 +65,24 @@ def test_a_tensor_counts_while_it_is_held() -> None:
 
 
 def told_and_taken(
-    name: str, *, hidden: int = 64, layers: int = 4, length: int = 48, micro: int = 1, **settings: Any
+    name: str,
+    *,
+    hidden: int = 64,
+    layers: int = 4,
+    length: int = 48,
+    micro: int = 1,
+    words: int | None = None,
+    **settings: Any,
 ) -> tuple[dict[str, int], int]:
     shape = {"hidden_size": hidden, "intermediate_size": 2 * hidden, "num_hidden_layers": layers}
+    ids = torch.randint(3, 64, (4, length), generator=torch.Generator().manual_seed(0))
+    labels = torch.where(torch.arange(length) < length // 2, -100, ids)
+    if words is not None:  # answers at other places in every row, through a head of so many words
+        shape["vocab_size"] = words
+        labels = torch.where(torch.arange(length) // (length // 4) == torch.arange(4)[:, None], ids, -100)
     model = build(name, initializer_range=0.2, **shape, **({"num_local_experts": 3} if name == "mixtral" else {}))
     if settings.pop("half", False):
         model = model.to(torch.bfloat16)
-    ids = torch.randint(3, 64, (4, length), generator=torch.Generator().manual_seed(0))
-    labels = torch.where(torch.arange(length) < length // 2, -100, ids)
     row = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
     weights, chosen = find_weights(model, probed(find_modules(model))), ProbeSettings(**settings)
     batches = [[row] * micro] * 3
@@ -92,6 +102,7 @@ def told_and_taken(
         ("llama", {"half": True, "hidden": 32}),
         ("llama", {"hidden": 32, "length": 96, "scores": ("spectrum", "whitened", "eva", "fisher")}),
         ("llama", {"hidden": 32, "length": 120, "layers": 8}),
+        ("llama", {"hidden": 32, "layers": 2, "words": 2048}),
         ("llama", {"hidden": 32, "length": 120, "layers": 8, "checkpointing": True}),
     ],
     ids=str,

@@ -52,13 +52,14 @@ def memory(
 
 
 def activations(model: nn.Module, weights: Sequence[Weight], batch: Batch, *, checkpointing: bool) -> int:
-    """Bytes that a micro-batch keeps for backward, from its first row alone, and the gradient of the largest of them.
+    """Bytes that a micro-batch keeps for backward, from its first row alone, and twice the largest of them: its gradient
+    and the one that is made of that, as of a softmax.
 
     With checkpointing, one layer at a time is computed anew and keeps everything.
     """
     row = {name: value[:1] for name, value in batch.items()}
-    if not bool((row["labels"] != -100).any()):
-        row["labels"] = row["input_ids"]
+    # Logits are computed wherever any row has a label.
+    row["labels"] = batch["labels"].amax(dim=0, keepdim=True)
     parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, int] = {}
 
@@ -75,7 +76,7 @@ def activations(model: nn.Module, weights: Sequence[Weight], batch: Batch, *, ch
         if checkpointing:
             _largest_layer(model).training = False  # which is what switches checkpointing off in it
         run([row])
-    return (sum(kept.values()) + max(kept.values())) * len(batch["input_ids"])
+    return (sum(kept.values()) + 2 * max(kept.values())) * len(batch["input_ids"])
 
 
 def _largest_layer(model: nn.Module) -> nn.Module:
