@@ -105,6 +105,7 @@ def test_in_a_browser_the_proof_stands_with_its_table_and_any_other_page_has_no_
     ]
     assert "-0.200 [-0.448, +0.0480], undecided" in choice.locator("figure svg").text_content()
     choice.locator("summary", has_text="as table").click()
+    choice.locator("details table tbody tr").nth(3).wait_for()  # filled when it has been opened
     rows = choice.locator("details table tbody tr").all_text_contents()
     assert rows == ["mean-0.200-0.4480.0480", "seed 1-0.200--", "seed 2-0.100--", "seed 3-0.300--"]
     assert page.locator("#map").is_visible()
