@@ -18,7 +18,7 @@ from lorascope.runs import rundir
 
 def allocate(given: Given, console: Console) -> Any:
     """`lorascope allocate [FILE|FOLDER]`: ranks from a profile, from an allocation, or from nothing but the budget."""
-    from lorascope.runs.allocating import allocation_for, evidence_for, read_source
+    from lorascope.runs.allocating import allocation_for, evidence_for, read_source, spectra_end
 
     method, score = given.get("method", "uniform"), given.get("score")
     pick(METHODS, method, "method")
@@ -56,11 +56,12 @@ def allocate(given: Given, console: Console) -> Any:
         )
         folder = Path(given.get("output", "allocation"))
         written = write_exports(base, config.lora, allocation, folder)
+    notes = [*written.notes, *spectra_end(targets, allocation, evidence)]
     show_allocation(targets, allocation, console)
-    console.note(*(f"  note      {note}" for note in written.notes))
+    console.note(*(f"  note      {note}" for note in notes))
     console.saved(folder)
     console.next(f"lorascope run --model {config.model.model_id} --allocation {folder / rundir.ALLOCATION} --plan")
-    return allocation.to_dict() | {"files": [str(file) for file in written.files], "notes": list(written.notes)}
+    return allocation.to_dict() | {"files": [str(file) for file in written.files], "notes": notes}
 
 
 def show_allocation(targets: list[Any], allocation: Allocation, console: Console) -> None:

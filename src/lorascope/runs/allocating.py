@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lorascope.analysis.allocating.evidence import READINGS, adalora_ranks, evidence_of, possible
 from lorascope.analysis.allocating.methods import METHODS, Evidence, allot
+from lorascope.analysis.allocating.places import most_rank
 from lorascope.analysis.budgets import used_params
 from lorascope.analysis.profile_folder import load as load_profile
 from lorascope.analysis.sensitivity import SensitivityProfile
@@ -91,6 +92,17 @@ def allocation_for(
         method=method,
         base_model=base_model,
     )
+
+
+def spectra_end(targets: Sequence[TargetModule], allocation: Allocation, evidence: Evidence) -> list[str]:
+    """A note where ranks end only because a profile holds no more directions of a module."""
+    held = {path: len(values) for path, values in evidence.spectra.items()}
+    ended = [t for t in targets if t.path in held and allocation.ranks[t.path] == held[t.path] < most_rank(t)]
+    if not ended:
+        return []
+    most = max(held[target.path] for target in ended)
+    where = f"in {len(ended)} of {len(targets)} modules ranks end at the {most} directions that the profile holds"
+    return [f"{where}: what more is worth is not known"]
 
 
 def methods_of(source: Source | None) -> list[str]:

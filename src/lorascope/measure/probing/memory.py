@@ -52,8 +52,8 @@ def memory(
 
 
 def activations(model: nn.Module, weights: Sequence[Weight], batch: Batch, *, checkpointing: bool) -> int:
-    """Bytes that a micro-batch keeps for backward, from its first row alone, and twice the largest of them: its gradient
-    and the one that is made of that, as of a softmax.
+    """Bytes that a micro-batch keeps for backward, from its first row alone, and twice the largest of them: for its
+    gradient and the one that is made of that, as of a softmax.
 
     With checkpointing, one layer at a time is computed anew and keeps everything.
     """
