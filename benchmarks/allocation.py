@@ -9,8 +9,8 @@ One model, one plan: what rank r on every attention and MLP module costs. Each a
   ours+     eFIM's score under our budget
 Text is the generated E2E set; no network. The last table times every method on 10,000 modules with the shapes of a 7B
 Llama, and even and proportional ranks on as many whose costs are 20 primes close together, which no model has: there
-the solver's work is bounded, so that the gap is the smallest and the ranks near the best. --smoke is the same with 350
-modules and few steps, for a look at whether it runs.
+the solver's work is bounded, so that the gap is the smallest and the ranks near the best. Results:
+benchmarks/results/allocation.json. --smoke is the same with 350 modules and few steps, and writes nothing.
 """
 
 from __future__ import annotations
@@ -198,7 +198,6 @@ def main() -> None:
     parser.add_argument("--r", type=int, default=8)
     parser.add_argument("--modules", type=int, default=10_000)
     parser.add_argument("--smoke", action="store_true")
-    parser.add_argument("--output", type=Path)
     asked = parser.parse_args()
     steps, modules = (6, 350) if asked.smoke else (STEPS, asked.modules)
     warnings.filterwarnings("ignore")
@@ -221,8 +220,9 @@ def main() -> None:
     rows.append(efim(targets, scores, planned, asked.r))
     rows.append(ours(config, "ours+ with eFIM's score", planned, "efim", Evidence(scores=scores)))
     seconds = [*many(modules), *near_equal_primes(modules)]
-    if asked.output:
-        asked.output.write_text(json.dumps({"parameters": rows, "seconds": seconds}, indent=2) + "\n")
+    if not asked.smoke:
+        results = Path(__file__).parent / "results" / "allocation.json"
+        results.write_text(json.dumps({"parameters": rows, "seconds": seconds}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
