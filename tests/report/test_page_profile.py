@@ -83,7 +83,7 @@ def test_a_page_says_who_leads_how_sure_it_is_and_names_no_private_path(tmp_path
     assert content["sure"][0] == "32 batches, ranking tau 0.93"
     assert "alice" not in json.dumps(content)
     labels = [one["label"] for one in content["sources"][0]["exports"]]
-    assert labels == ["run", "even ranks", "JSON"]
+    assert labels == ["PEFT", "TRL script", "axolotl", "JSON", "run", "numbers"]
     shares = {row["name"]: row for row in content["sources"][0]["shares"]}
     table = profile.table(by="group", scale="share").set_index("group")
     assert shares["attention"]["value"] == pytest.approx(table.loc["attention", "value"])

@@ -15,6 +15,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 
 import lorascope
 from lorascope.errors import ConfigError, DataError, Interrupted, ModelError, UnknownName
+from lorascope.report.page_profile import exports
 from lorascope.report.profile_view import profile_lines
 from lorascope.report.terminal import Console
 from lorascope.runs import probe as probing
@@ -43,6 +44,11 @@ def probe(**changes) -> lorascope.SensitivityProfile:
     return lorascope.probe(toy_model(), toy_tokenizer(), examples(), **options)
 
 
+def cost_of_mlp(model: torch.nn.Module) -> int:
+    """In and out of one of its projections."""
+    return int(model.config.hidden_size + model.config.intermediate_size)
+
+
 def test_a_profile_of_a_loaded_model() -> None:
     found = probe()
     assert found.n == 6
@@ -58,6 +64,20 @@ def test_a_profile_of_a_loaded_model() -> None:
     assert total == pytest.approx(found.scores["grad_sq"].value)
     assert "attention" in str(found.verdict)
     assert found.parts["cost_per_rank"].tolist()[:4] == [64, 48, 48, 64]
+
+
+@pytest.mark.parametrize(("target", "named"), [("both", 7), ("attention_only", 8)])
+def test_the_adapter_on_its_page_is_rank_8_on_what_was_probed(target: str, named: int) -> None:
+    """By last names where all attention and MLP was probed, else by paths: 4 of each of 2 layers."""
+    texts = {one["label"]: one["text"] for one in exports(probe(target=target))}
+    assert list(texts) == ["PEFT", "TRL script", "axolotl", "JSON", "run", "numbers"]
+    made: dict[str, LoraConfig] = {}
+    exec(texts["PEFT"], made)
+    assert len(made["config"].target_modules) == named
+    adapted = get_peft_model(toy_model(), made["config"])
+    trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+    assert trained == 8 * (2 * (64 + 48 + 48 + 64) + (2 * 3 * cost_of_mlp(toy_model()) if target == "both" else 0))
+    assert f"assert trained == {trained}" in texts["TRL script"]
 
 
 def test_the_same_seed_gives_the_same_profile_and_another_one_other_rows() -> None:

@@ -20,12 +20,14 @@ from lorascope.config.scores import SCORES
 from lorascope.report.page_facts import KEY, Member, ModelMap, Part, Score, cells_of
 from lorascope.report.page_privacy import scrub
 from lorascope.report.page_source import Source
-from lorascope.report.page_words import data_rows, environment_rows, model_row
+from lorascope.report.page_words import adapter_exports, data_rows, environment_rows, model_row
 from lorascope.report.profile_view import Row, interval, kinds_of, records, verdict_line
 from lorascope.report.terminal import short
 
 Mask = NDArray[np.bool_]
 
+R = 8
+"""Rank of the adapter to copy."""
 ONCE: Ints = np.zeros(1, dtype=np.int64)
 """The one frame of a profile: before any training."""
 _SIGNED = {"signal": "an estimate without bias, so it can fall below 0", "taylor": "it has a sign"}
@@ -190,7 +192,10 @@ def verdict_of_profile(profile: SensitivityProfile) -> list[str]:
         f"{int(above.sum())} of {len(above)} places are above noise. Loss {short(profile.loss.value)} nats per answer "
         f"token, {_when(profile.about)}."
     )
-    lines.append("This is where the task's gradient is. Which adapter trains better takes runs to tell.")
+    lines.append(
+        "This is where the task's gradient is. Which adapter trains better takes runs to tell: even ranks, to copy, "
+        "are what to beat."
+    )
     return lines
 
 
@@ -209,17 +214,39 @@ def how_sure(profile: SensitivityProfile) -> list[str]:
 
 
 def exports(profile: SensitivityProfile) -> list[dict[str, str]]:
-    """What can be copied: the run that comes next, the adapter to hold it against, the numbers."""
+    """What can be copied: even ranks as other programs take them, the run that comes next, the numbers."""
     about = profile.about
     model, dataset = str(about.get("model", "MODEL")), str(about.get("dataset", "FILE"))
-    run = ["lorascope", "run", "--model", model, "--dataset", dataset, "--target", "both"]
-    even = ["lorascope", "allocate", "--model", model, "--budget", "like=attention_only:r=8"]
+    run = ["lorascope", "run", "--model", model, "--dataset", dataset, "--target", "both", "--plan"]
     numbers = {"verdict": summary(profile), "shares": _shares(profile), "batches": profile.n}
     return [
-        {"label": "run", "text": shlex.join([*run, "--plan"])},
-        {"label": "even ranks", "text": shlex.join(even)},
-        {"label": "JSON", "text": json.dumps(scrub(numbers), indent=2)},
+        *_even(profile, model),
+        {"label": "run", "text": shlex.join(run)},
+        {"label": "numbers", "text": json.dumps(scrub(numbers), indent=2)},
     ]
+
+
+def _even(profile: SensitivityProfile, model: str) -> list[dict[str, str]]:
+    """Rank 8 on all attention and MLP that was probed; nothing where some of it is stacked experts, which lists of
+    modules cannot name."""
+    parts = profile.parts[profile.parts["group"].isin(COMPARED)].drop_duplicates("module")
+    kinds = set(parts["kind"])
+    if not kinds or not kinds <= {"linear", "conv1d"}:
+        return []
+    paths = [str(path) for path in parts["module"]]
+    # The last names alone would reach what was left out of a narrower probe.
+    whole = profile.about.get("options", {}).get("target") in ("both", "all")
+    adapter = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": model,
+        "r": R,
+        "lora_alpha": 2 * R,
+        "lora_dropout": 0.0,
+        "target_modules": sorted({path.rpartition(".")[2] for path in paths}) if whole else paths,
+        "fan_in_fan_out": "conv1d" in kinds,
+    }
+    return adapter_exports(adapter, "even ranks", R * int(parts["cost_per_rank"].sum()))
 
 
 def _per_parameter(profile: SensitivityProfile, name: str, members: Floats) -> tuple[Floats, Floats]:
