@@ -77,7 +77,7 @@ def ranks_of(plan: dict[str, Any], lab: Path, task: str, budget: str) -> dict[st
         among = [t for t in targets if group in (None, t.group)]
         method = "uniform" if group else arm
         evidence = Evidence() if not METHODS[method].needs else evidence_of(profile, method)
-        found = allocation_for(among, asked, method, evidence, scaling=scaling, base_model=base.model_id, seed=0)
+        found = allocation_for(among, asked, method, evidence, scaling=scaling, base_model="lab base", seed=0)
         arms[arm] = found.to_dict()
     tables = {name: profile.table(name, by="module", scale="sum") for name in profile.scores}
     scores = {
