@@ -112,6 +112,7 @@ def test_correlations_by_hand():
 @pytest.mark.slow
 def test_a_screen_and_a_placement_of_a_few_steps(lab, tmp_path, monkeypatch):
     monkeypatch.setattr(study.records, "ROOT", tmp_path)
+    monkeypatch.setattr(study, "ROWS", tmp_path / "rows.jsonl")  # the committed rows belong to the committed plan
     plan = {
         **PLAN,
         "tasks": ["e2e_nlg"],
