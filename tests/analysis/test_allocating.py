@@ -14,7 +14,7 @@ from lorascope.analysis.allocating import moves
 from lorascope.analysis.allocating.methods import METHODS, Evidence, allot
 from lorascope.analysis.allocating.places import most_rank
 from lorascope.analysis.allocating.solver import Curve, largest_sum, solve, spread
-from lorascope.analysis.budgets import capacity, match_budget, used_params
+from lorascope.analysis.budgets import capacity, common_budget, match_budget, used_params
 from lorascope.errors import ConfigError, DataError, UnknownName
 
 SMALL = settings(max_examples=60, deadline=None)
@@ -47,6 +47,22 @@ def test_no_feasible_ranks_are_closer_to_the_budget_and_none_as_close_are_more_e
     assert cost_of(places, got) == best
     squares = [sum((r - even) ** 2 for r in ranks) for ranks in under if cost_of(places, ranks) == best]
     assert sum((r - even) ** 2 for r in got) == pytest.approx(min(squares))
+
+
+@SMALL
+@given(st.lists(architectures(most=4), min_size=1, max_size=3), st.integers(0, 300))
+def test_a_common_budget_is_the_largest_that_every_group_can_use_up(groups, most):
+    sums = [{cost_of(places, ranks) for ranks in every_choice(places)} for places in groups]
+    assert common_budget(groups, most) == max(n for n in set.intersection(*sums) if n <= most)
+
+
+def test_attention_and_mlp_of_a_llama_have_a_common_budget():
+    # Costs per rank: q and o 512, k and v 384, MLP 944 = 59 * 16; lcm(128, 944) = 7552, and 10 * 7552 <= 81,920.
+    places = llama(hidden=256, mlp=688, kv=128, layers=5)
+    groups = [[m for m in places if m.group == group] for group in ("attention", "mlp")]
+    assert common_budget(groups, 81_920) == 75_520
+    assert common_budget([*groups, places], 81_920) == 75_520
+    assert common_budget(groups, 7_000) == 0
 
 
 @st.composite

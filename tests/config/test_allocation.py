@@ -32,6 +32,7 @@ GOOD = {
         (" r=8 ", "rank", 8),
         ("like=attention_only:r=16", "like", 16),
         ("like=attention-only:r=16", "like", 16),
+        ("like=attention_only+mlp_only:r=16", "like", 16),
         ("0.2%", "share", 0.002),
         ("100 %", "share", 1.0),
     ],
@@ -44,7 +45,7 @@ def test_a_budget_is_read(text, kind, amount):
 @pytest.mark.parametrize(
     "text",
     ["", "2.25", "8", "r=0", "r=", "r=1.5", "params=0", "params=1.0001k", "params=-5", "0%", "101%", "like=mlp_only",
-     "like=mlp_only:r=0", "like=all_linear:r=8", "like=r=8", "params=2.25X", "r=8 params=3"],
+     "like=mlp_only:r=0", "like=all_linear:r=8", "like=r=8", "like=mlp_only+:r=8", "params=2.25X", "r=8 params=3"],
 )  # fmt: skip
 def test_what_is_no_budget_is_refused_with_something_to_type(text):
     with pytest.raises(ConfigError, match="budget must be") as caught:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+from transformers import LlamaConfig, LlamaForCausalLM
 
+from lorascope.config.experiment import LoRAConfig
 from lorascope.config.load import resolve
 from lorascope.errors import ModelError
 from lorascope.models.base import load_config_only
 from lorascope.models.modules import find_modules
 from lorascope.models.selection import select
 from lorascope.report.terminal import Console
+from lorascope.runs.adapting import budget_of
+from lorascope.studies.builtin import STUDIES
 from lorascope.studies.planning import plan_study
 
 
@@ -47,6 +52,25 @@ def test_every_form_of_a_budget_is_met_in_a_study_and_shown_beside_what_trains(g
     assert plan["parameters"]["rank"] == 5 * mlp
     assert lines["plain"][-3:] == ["-", "-", f"{2 * mlp:,}"]
     assert re.search(r"asked +used +trained", " ".join(lines["arm"]))
+
+
+@pytest.mark.parametrize("name", ["lora_sensitivity", "hypothesis_3", "controlled_pair"])
+def test_the_arms_of_a_study_train_exactly_as_many_parameters(name, tmp_path, costs):
+    plan = plan_study(STUDIES[name](), tmp_path / "study", 1, Console(quiet=True))
+    counts = {arm: n for arm, n in plan["parameters"].items() if arm != "mixed"}
+    assert len(set(counts.values())) == 1
+    assert 0.9 * 8 * costs[0]["attention_only"] < counts["mlp"] <= 8 * costs[0]["attention_only"]
+
+
+def test_targets_without_a_number_in_common_are_refused():
+    config = LlamaConfig(
+        hidden_size=64, intermediate_size=997, num_hidden_layers=1, num_attention_heads=4, num_key_value_heads=4,
+        vocab_size=99,
+    )  # fmt: skip
+    base = SimpleNamespace(model=LlamaForCausalLM(config), tied=False, model_id="primes")
+    lora = LoRAConfig(target="attention_only", budget="like=attention_only+mlp_only:r=1")
+    with pytest.raises(ModelError, match=r"no number of parameters up to 512 .* all targets .* can use exactly"):
+        budget_of(base, lora, find_modules(base.model))
 
 
 def test_a_budget_that_no_adapter_meets_stops_the_plan(grid, tmp_path):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lorascope.analysis.allocating.places import curve, depths, most_rank
-from lorascope.analysis.allocating.solver import solve
+from lorascope.analysis.allocating.solver import largest_sum, solve
 from lorascope.models.target import TargetModule
 
 
@@ -25,6 +25,28 @@ def match_budget(modules: Sequence[TargetModule], budget: int) -> dict[str, int]
 def used_params(modules: Sequence[TargetModule], ranks: dict[str, int]) -> int:
     """Trained parameters of these ranks."""
     return sum(module.cost_per_rank * ranks.get(module.path, 0) for module in modules)
+
+
+def common_budget(groups: Sequence[Sequence[TargetModule]], most: int) -> int:
+    """The largest number of parameters up to `most` that ranks of each group can use to the last one; 0 without one.
+
+    What a group can use of a number is the largest sum of its costs up to it, so no common number lies between the two,
+    and going down from group to group until nothing changes ends at the largest.
+    """
+    capacities: list[dict[int, int]] = []
+    for group in groups:
+        capacities.append({})
+        for module in group:
+            cost = module.cost_per_rank
+            capacities[-1][cost] = capacities[-1].get(cost, 0) + most_rank(module)
+    common, agreed = most, 0
+    while agreed < len(groups):
+        for capacity in capacities:
+            used = largest_sum(capacity, common)
+            common, agreed = used, agreed + 1 if used == common else 1
+            if not common or agreed == len(groups):
+                return common
+    return common
 
 
 def by_kind(modules: Sequence[TargetModule], ranks: Mapping[str, int]) -> list[dict[str, Any]]:

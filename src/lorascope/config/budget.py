@@ -22,12 +22,12 @@ class Budget:
     kind: Literal["params", "rank", "like", "share"]
     amount: float
     """Parameters; rank; rank; share of the base model's parameters, 0 to 1."""
-    target: str | None = None
-    """like: the target whose adapters of that rank cost as much."""
+    targets: tuple[str, ...] = ()
+    """like: the targets whose adapters of that rank cost as much; of several, what all of them can use up."""
 
 
 def parse_budget(text: str, targets: tuple[str, ...]) -> Budget:
-    """Read `params=N` (with k, M, B), `r=N`, `like=TARGET:r=N` or `N%`.
+    """Read `params=N` (with k, M, B), `r=N`, `like=TARGET[+TARGET]:r=N` or `N%`.
 
     Errors: ConfigError for anything else, with the form that was probably meant.
     """
@@ -40,12 +40,12 @@ def parse_budget(text: str, targets: tuple[str, ...]) -> Budget:
         return Budget(text=word, kind="params", amount=round(amount))
     if (found := re.fullmatch(r"r=(\d+)", word)) and int(found[1]):
         return Budget(text=word, kind="rank", amount=int(found[1]))
-    if found := re.fullmatch(r"like=([\w-]+):r=(\d+)", word):
-        target = found[1].replace("-", "_")
-        if target not in targets:
-            raise _wrong(text, f"like one of the targets {', '.join(targets)}")
+    if found := re.fullmatch(r"like=([\w+-]+):r=(\d+)", word):
+        named = tuple(found[1].replace("-", "_").split("+"))
+        if not set(named) <= set(targets):
+            raise _wrong(text, f"like one of the targets {', '.join(targets)}, or several with + between them")
         if int(found[2]):
-            return Budget(text=word, kind="like", amount=int(found[2]), target=target)
+            return Budget(text=word, kind="like", amount=int(found[2]), targets=named)
     if (found := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", word)) and 0 < float(found[1]) <= 100:
         return Budget(text=word, kind="share", amount=float(found[1]) / 100)
     raise _wrong(text, FORMS)

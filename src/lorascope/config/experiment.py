@@ -86,8 +86,9 @@ class LoRAConfig:
     lora_dropout: float = 0.1
     """Dropout on the adapters' input, a share [the seed's; comparisons are cleaner with 0]."""
     budget: str | None = None
-    """Trained parameters to use, instead of one rank for all: params=2.25M, r=8, like=attention_only:r=8, or 0.2% of
-    the model. Ranks are as even as the smallest gap below it allows; alpha / rank stays lora_alpha / r."""
+    """Trained parameters to use, instead of one rank for all: params=2.25M, r=8, like=attention_only:r=8 (+ between
+    targets: what all can use up) or 0.2% of the model. Ranks are as even as the smallest gap below it allows; alpha /
+    rank stays lora_alpha / r."""
     allocation: str | None = None
     """File with a rank and an alpha for every module, an allocation.json; target, r and lora_alpha do nothing then."""
 

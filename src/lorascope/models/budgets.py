@@ -11,6 +11,12 @@ from lorascope.models.selection import select
 from lorascope.models.target import TargetModule
 
 
+def like(budget: Budget, modules: Sequence[TargetModule], *, tied: bool, model_id: str) -> list[Sequence[TargetModule]]:
+    """The modules of every target that a budget is like; none for other budgets. NoTargets where one has none."""
+    named = [target for target in TARGETS if target in budget.targets]
+    return [select(modules, target, tied=tied, model_id=model_id) for target in named]
+
+
 def budget_params(
     budget: Budget,
     modules: Sequence[TargetModule],
@@ -23,19 +29,17 @@ def budget_params(
     """Trained parameters that may be used at most.
 
     `modules`: all of the model; `targets`: those that share the budget; `total`: parameters of the base model. r=8 is
-    what the targets cost at rank 8, like=attention_only:r=8 what those of another target cost. Errors: ModelError where
-    the budget is below the cheapest adapter; NoTargets where the other target matches nothing.
+    what the targets cost at rank 8, like=attention_only:r=8 what those of another target cost, of several named ones
+    the least (`analysis.budgets.common_budget` makes of that what all can use up). Errors: ModelError where the budget
+    is below the cheapest adapter; NoTargets where another target matches nothing.
     """
     if budget.kind == "params":
         asked = int(budget.amount)
     elif budget.kind == "share":
         asked = int(budget.amount * total)
     else:
-        alike = targets
-        if budget.kind == "like":
-            named = next(target for target in TARGETS if target == budget.target)
-            alike = select(modules, named, tied=tied, model_id=model_id)
-        asked = int(budget.amount) * sum(module.cost_per_rank for module in alike)
+        alike = like(budget, modules, tied=tied, model_id=model_id) or [targets]
+        asked = int(budget.amount) * min(sum(module.cost_per_rank for module in group) for group in alike)
     cheapest = min(module.cost_per_rank for module in targets)
     if asked < cheapest:
         raise ModelError(

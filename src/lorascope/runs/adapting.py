@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorascope.analysis.budgets import match_budget, used_params
+from lorascope.analysis.budgets import common_budget, match_budget, used_params
 from lorascope.config.allocation import Allocation, constant_alphas, read_allocation
 from lorascope.config.budget import parse_budget
 from lorascope.config.experiment import TARGETS, LoRAConfig
-from lorascope.errors import RunError
+from lorascope.errors import ModelError, RunError
 from lorascope.models.adapters import AdaptedModel, coverage, parameter_counts
 from lorascope.models.allocated import allocated_modules
 from lorascope.models.base import BaseModel
-from lorascope.models.budgets import budget_params
+from lorascope.models.budgets import budget_params, like
 from lorascope.models.modules import find_modules
 from lorascope.models.selection import select
 from lorascope.models.target import TargetModule
@@ -85,7 +85,17 @@ def budget_of(base: BaseModel, lora: LoRAConfig, modules: Sequence[TargetModule]
     targets = select(modules, lora.target, tied=base.tied, model_id=base.model_id)
     total = sum(parameter.numel() for parameter in base.model.parameters())
     budget = parse_budget(lora.budget, TARGETS)
-    return targets, budget_params(budget, modules, targets, total=total, tied=base.tied, model_id=base.model_id)
+    asked = budget_params(budget, modules, targets, total=total, tied=base.tied, model_id=base.model_id)
+    alike = like(budget, modules, tied=base.tied, model_id=base.model_id)
+    if len(alike) < 2:
+        return targets, asked
+    common = common_budget(alike, asked)
+    if not common:
+        what = (
+            f"in {base.model_id} no number of parameters up to {asked:,} is one that all targets of {lora.budget} can"
+        )
+        raise ModelError("budget-too-small", f"{what} use exactly", "a larger r", f"--budget params={asked}")
+    return targets, common
 
 
 def stored(folder: Path) -> Path | None:
