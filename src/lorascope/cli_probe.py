@@ -58,6 +58,7 @@ def probe_options() -> list[Option]:
         ),
         value("trial_steps", "INT", f"Steps of the trial for the scores {' and '.join(menu.OF_TRIAL)} (default: 30)."),
         value("probe_after", "INT", "Train uniform adapters on --target for so many steps first (default: 0)."),
+        switch("no_control", "Leave out the control: the same prompts with each other's answers."),
         switch("overwrite", "Replace what the profile's folder holds."),
         *setting_options(
             (
@@ -88,6 +89,10 @@ def probe(given: Given, console: Console) -> Any:
         return _plan(given, every, typed, console)
     console.note("  loading   torch and transformers")
     results = [_probe_one(given, resolved, every, typed, console) for resolved in every]
+    if any(result["verdict"] and not result["verdict"]["decided"] for result in results) and not typed["probe_after"]:
+        console.note(
+            "  note      before any training the gradient is mostly about the form of answers: --probe_after 60"
+        )
     if len(results) == 1:
         profile = shlex.quote(results[0]["folder"])
         console.next(f"lorascope recommend {profile} --budget like=attention_only:r=8", _next(given))
@@ -238,6 +243,7 @@ def _typed(given: Given) -> dict[str, Any]:
         "scores": scores,
         "trial_steps": _number("trial_steps", given.get("trial_steps"), 30, int),
         "probe_after": _number("probe_after", given.get("probe_after"), 0, int),
+        "control": not given.get("no_control", False),
     }
 
 
@@ -278,6 +284,7 @@ def _options(typed: dict[str, Any], resolved: Resolved) -> ProbeOptions:
         grad_accum=training.grad_accum,
         tau=typed["tau"],
         time_limit=typed["time_limit"],
+        control=typed["control"],
         settings=ProbeSettings(scores=typed["scores"], trial_steps=typed["trial_steps"]),
     )
 
@@ -324,6 +331,9 @@ def _plan(given: Given, every: Sequence[Resolved], typed: dict[str, Any], consol
         "trial": f"{typed['trial_steps']} steps of uniform adapters, taken back afterwards"
         if set(menu.OF_TRIAL) & set(typed["scores"])
         else "none",
+        "control": "as many batches of the same prompts with each other's answers"
+        if typed["control"]
+        else "none, so attention against MLP stays undecided",
         "before": f"{typed['probe_after']} steps of uniform adapters" if typed["probe_after"] else "nothing is trained",
     }
     console.out(*(f"  {name:<9} {text}" for name, text in lines.items()))

@@ -74,10 +74,10 @@ def recommend(given: Given, console: Console) -> Any:
     from lorascope.runs.logs import captured
     from lorascope.runs.recommending import prove_it, recommend_from
 
-    profile, control = _profiles(config, place, folder, console)
+    profile = _profile(config, place, folder, console)
     with captured(verbose=console.verbose):
         base = load_config_only(config.model)
-        found = recommend_from(profile, base, config.lora, control)
+        found = recommend_from(profile, base, config.lora)
         if given.get("prove"):
             found = prove_it(found, config, folder, console)
         written = write_exports(base, config.lora, found.allocation, folder)
@@ -139,30 +139,27 @@ def _about(place: Path) -> dict[str, str]:
     return {flag: value for flag, value in found.items() if isinstance(value, str)}
 
 
-def _profiles(
-    config: ExperimentConfig, place: Path | None, folder: Path, console: Console
-) -> tuple[SensitivityProfile, SensitivityProfile | None]:
-    """The profile that was named, or one made now; and what it is held against, if that was measured."""
+def _profile(config: ExperimentConfig, place: Path | None, folder: Path, console: Console) -> SensitivityProfile:
+    """The profile that was named, or one made now."""
+    from lorascope.analysis.sensitivity import SensitivityProfile
     from lorascope.cli_probe import ROWS
     from lorascope.measure.probing.collect import ProbeSettings
     from lorascope.runs.probe import ProbeOptions
     from lorascope.runs.probing import probe_config
-    from lorascope.runs.recommending import SCORES, load_with_control
-    from lorascope.runs.shuffled_answers import shuffled_profile
+    from lorascope.runs.recommending import SCORES
 
     if place is not None:
-        return load_with_control(place)
+        return SensitivityProfile.load(place)
     options = ProbeOptions(batch_size=ROWS, settings=ProbeSettings(scores=SCORES))
     # The budget is what is decided here; it is no setting of a probe.
     plain = replace(config, lora=replace(config.lora, budget=None))
     home = _home(folder)
     try:
-        profile = probe_config(plain, options, home, console=console)
+        return probe_config(plain, options, home, console=console)
     except RunError as error:
         if error.code not in ("other-run", "not-a-run"):
             raise
         raise RunError(error.code, error.what, "--output OTHER", f"lorascope recommend {home}") from None
-    return profile, shuffled_profile(plain, options, profile, home / rundir.SHUFFLED, console)
 
 
 def _home(folder: Path) -> Path:

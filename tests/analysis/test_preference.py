@@ -44,7 +44,7 @@ def test_what_stands_out_with_any_answers_is_no_preference_of_the_task():
     values = np.array([1.0, 1.0, 3.0, 1.0] * 2)
     pairs = [(measured(values, 0.3, rng), measured(7 * values, 2.1, rng)) for _ in range(400)]
     assert all(preference(profile).decided for profile, _ in pairs[:20])
-    found = [preference(profile, control) for profile, control in pairs]
+    found = [preference(replace(profile, control=control)) for profile, control in pairs]
     assert np.mean([one.decided for one in found]) <= 0.065
     undecided = next(one for one in found if not one.decided)
     assert "with the answers of other prompts: what stands out is not about this task" in str(undecided)
@@ -53,7 +53,7 @@ def test_what_stands_out_with_any_answers_is_no_preference_of_the_task():
 def test_more_than_with_any_answers_is_a_preference():
     rng = np.random.default_rng(4)
     control = measured(np.array([1.0, 1.0, 3.0, 1.0] * 2), 0.1, rng)
-    found = preference(measured(np.array([3.0, 1.0, 2.0, 1.0] * 2), 0.1, rng), control)
+    found = preference(replace(measured(np.array([3.0, 1.0, 2.0, 1.0] * 2), 0.1, rng), control=control))
     assert found.decided
     # up of 32 weights and q, o of 16 each: up 2 and attention 2, so q has 3 / 2 of the mean; 1 / 2 in the control
     assert (found.kind, found.times, found.control) == ("q", pytest.approx(1.5, rel=0.05), pytest.approx(0.5, rel=0.05))

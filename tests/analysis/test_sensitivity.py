@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -78,18 +79,35 @@ def test_unknown_names_are_named() -> None:
 
 
 def test_the_verdict_is_the_difference_in_shares_with_its_words() -> None:
-    found = profile(spread=0.02).verdict
+    even = profile(np.array([1.0, 1, 1, 1, 1, 1, 1, 1]), spread=0.02)  # attention and MLP alike: effect 0
+    found = replace(profile(spread=0.02), control=even).verdict
     assert found.effect == pytest.approx((3.5 - 5) / 8.5)
+    assert (found.control, found.task.value) == (0.0, pytest.approx(found.effect))
     assert found.decided
     assert found.more == 0
-    assert str(found).startswith("mlp leads attention by 0.18 [0.1")
-    assert str(found).endswith("], 32 batches")
+    assert str(found).startswith("the task favours mlp over attention by 0.18 [0.1")
+    assert str(found).endswith("]: -0.18, +0.00 with shuffled answers, 32 batches")
 
-    wide = profile(spread=0.9).verdict
+    twice = replace(profile(spread=0.02), control=profile(7.0 * np.arange(1, 9), spread=0.02)).verdict
+    assert (twice.effect, twice.control) == (pytest.approx(found.effect), pytest.approx(found.effect))
+    assert not twice.decided
+    assert twice.more is None
+    assert str(twice) == (
+        "attention against mlp: undecided, -0.18, -0.18 with shuffled answers, difference "
+        f"{twice.task.value:+.2f} [{twice.task.low:+.2f}, {twice.task.high:+.2f}]; more batches will not decide it"
+    )
+
+    wide = replace(profile(spread=0.9), control=even).verdict
     assert not wide.decided
     assert wide.ci_low < wide.effect < wide.ci_high
     assert wide.more is not None
     assert f"about {wide.more:,} more batches would decide" in str(wide)
+
+    alone = profile(spread=0.02).verdict
+    assert not alone.decided
+    assert alone.more is None
+    assert str(alone).startswith("attention against mlp: undecided, -0.18 [-0.19, -0.16")
+    assert str(alone).endswith("] without a control")
 
     nothing = profile(np.zeros(8) + 1e-9, spread=1e6).verdict
     assert (nothing.ci_low, nothing.ci_high) == (-1.0, 1.0)
@@ -126,10 +144,12 @@ def test_a_spectrum_is_given_with_its_noise() -> None:
 
 
 def test_a_profile_is_read_back_digit_for_digit(tmp_path) -> None:
-    found = profile(spread=0.1)
+    found = replace(profile(spread=0.1), control=profile(spread=0.2, seed=1))
     folder = found.save(tmp_path / "profiles" / "toy")
     back = SensitivityProfile.load(folder)
     assert back.verdict == found.verdict
+    assert back.control is not None
+    pd.testing.assert_frame_equal(back.control.to_pandas(), found.control.to_pandas())
     pd.testing.assert_frame_equal(back.parts, found.parts)
     pd.testing.assert_frame_equal(back.to_pandas(), found.to_pandas())
     pd.testing.assert_frame_equal(back.spectra, found.spectra)
@@ -138,6 +158,9 @@ def test_a_profile_is_read_back_digit_for_digit(tmp_path) -> None:
     assert (back.n, back.tau, back.loss, back.about) == (found.n, found.tau, found.loss, found.about)
     written = json.loads((folder / "profile.json").read_text())
     assert written["verdict"]["sentence"] == str(found.verdict)
+    assert written["verdict"]["control"] == found.verdict.control
+    assert written["verdict"]["task"]["ci_low"] == found.verdict.task.low
+    assert SensitivityProfile.load(replace(found, control=None).save(folder)).control is None
 
 
 def test_a_profile_of_two_batches_is_read_back_too(tmp_path) -> None:

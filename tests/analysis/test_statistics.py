@@ -188,6 +188,11 @@ def test_a_difference_of_means_is_welchs():
     assert found == pytest.approx((a.mean() - b.mean(), right.low, right.high, p), rel=1e-3)
 
 
+def test_a_difference_of_lopsided_intervals_by_hand():
+    # 5 in [2, 6] less 1 in [-2, 5]: 4 - sqrt(3^2 + 4^2) and 4 + sqrt(1^2 + 3^2)
+    assert Interval(5, 2, 6).minus(Interval(1, -2, 5)) == pytest.approx((4, -1, 4 + 10**0.5))
+
+
 def test_holms_adjustment_by_hand():
     # ordered 0.01, 0.02, 0.04, times 3, 2, 1, never falling
     assert holm(np.array([0.04, 0.01, 0.02])) == pytest.approx([0.04, 0.03, 0.04])

@@ -34,14 +34,17 @@ def test_a_probe_writes_a_folder_and_says_what_it_found(place, lorascope) -> Non
     folder = place / "profiles" / "model_letters"
     found = sorted(path.name for path in folder.iterdir())
     pictures = ["sensitivity_groups.png", "sensitivity_map.png"]
-    assert found == ["log.txt", "profile.json", "profile.parquet", "report.html", *pictures, "spectra.parquet"]
+    tables = ["log.txt", "profile.json", "profile.parquet", "report.html"]
+    assert found == [*tables, *pictures, "shuffled_answers", "spectra.parquet"]
     assert "model on letters.jsonl: 5 batches, 20 rows; all batches done" in shown.out
     assert "Saved profiles/model_letters" in shown.out
     assert "memory    about" in shown.err
     profile = SensitivityProfile.load(folder)
     assert profile.n == 5
     assert profile.about["after"] == 0
-    assert str(profile.verdict).replace("mlp", "MLP") in shown.out
+    assert profile.control.n == 5
+    assert profile.control.about["answers"] == "shuffled"
+    assert str(profile.verdict).replace("mlp", "MLP") in " ".join(shown.out.split())
 
     again = lorascope(LINE)
     assert again.code == 0

@@ -81,7 +81,7 @@ def test_a_method_that_was_shown_to_win_is_what_a_preference_recommends(place, l
     monkeypatch.setattr(recommending, "METHOD", "spectral")
     assert lorascope(LINE).code == 0
     seen = Preference(decided=True, kind="v", times=3.0, control=1.0, p=0.001, above=14, of=14)
-    monkeypatch.setattr(recommending, "preference", lambda profile, control: seen)
+    monkeypatch.setattr(recommending, "preference", lambda profile: seen)
     shown = lorascope("recommend adapter_profile --budget r=2 --r 2 --lora_alpha 8")
     assert shown.code == 0, shown.err
     assert "Use spectral: ranks " in " ".join(shown.out.split())

@@ -23,6 +23,7 @@ complete -c lorascope -n '__fish_seen_subcommand_from probe' -l match_lengths
 complete -c lorascope -n '__fish_seen_subcommand_from probe' -l knock_out -r -f -a 'kind module'
 complete -c lorascope -n '__fish_seen_subcommand_from probe' -l trial_steps -r
 complete -c lorascope -n '__fish_seen_subcommand_from probe' -l probe_after -r
+complete -c lorascope -n '__fish_seen_subcommand_from probe' -l no_control
 complete -c lorascope -n '__fish_seen_subcommand_from probe' -l overwrite
 complete -c lorascope -n '__fish_seen_subcommand_from probe' -l model -r
 complete -c lorascope -n '__fish_seen_subcommand_from probe' -l dtype -r -f -a 'auto float32 bfloat16 float16'

@@ -1,9 +1,10 @@
 """Where there is nothing to find a probe finds nothing, and where there is something it does: verdicts' error rates.
 
-Three nulls. Targets replaced by random tokens, for a model as it is initialised, which expects every token alike: there
-is nothing to learn. A trained model has something to learn even there, not to expect what it has learned to expect, and
-the gradient that does so is a signal. Targets drawn from the model's own next-token distribution: the mean gradient of
-a loss is exactly 0 there, whatever the model. Batches of two tasks with shuffled labels: two halves of one mixture.
+Three nulls. Targets replaced by random tokens: a model as it is initialised expects every token alike, and there is
+nothing to learn. A trained model has something to learn even there, not to expect what it has learned to expect, and
+the gradient that does so is a signal; it is the same with other random answers, the control. Targets drawn from the
+model's own next-token distribution: the mean gradient of a loss is exactly 0 there, whatever the model. Batches of two
+tasks with shuffled labels: two halves of one mixture.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from torch import nn
 
 from lorascope.analysis.compare_profiles import contrasts
 from lorascope.analysis.sensitivity import SensitivityProfile
+from lorascope.analysis.statistics import Interval
+from lorascope.config.experiment import ModelConfig
 from lorascope.measure.probing.collect import Collected, ProbeSettings, collect
 from lorascope.measure.probing.gradients import weight_gradients
 from lorascope.measure.probing.observe import Now, Seen, watching
 from lorascope.measure.probing.parts import Weight, find_weights, probed
+from lorascope.models.base import load_base
 from lorascope.models.modules import find_modules
 from lorascope.runs.profiled import profile_of
 
@@ -106,31 +110,68 @@ def test_many_profiles_at_once_are_those_of_probes_one_by_one() -> None:
             assert found.scores[name].error == pytest.approx(right.scores[name].error, rel=1e-3)
 
 
-def decided_on_answers(draws: int, *, among: int, models: int) -> tuple[int, float]:
-    """How many verdicts are decided, and the share of modules above noise; models as Transformers initialises them."""
-    found: list[SensitivityProfile] = []
-    for seed in range(models):
-        rows = draws // models * BATCHES * ROWS
-        found += many_profiles(tiny(seed, 0.02), *answers(rows, torch.Generator().manual_seed(seed), among=among))
-    assert len(found) == draws
-    return sum(p.verdict.decided for p in found), float(np.mean([p.above_noise().mean() for p in found]))
+def with_controls(model: nn.Module, ids: torch.Tensor, labels: torch.Tensor) -> list[SensitivityProfile]:
+    """Profiles with controls: the same prompts, each with the answer of the prompt before it."""
+    other = ids.clone()
+    for first in range(0, len(ids), BATCHES * ROWS):
+        rows = slice(first, first + BATCHES * ROWS)
+        other[rows, 5:] = ids[rows, 5:].roll(1, dims=0)
+    controls = many_profiles(model, other, torch.where(labels == -100, labels, other))
+    return [replace(p, control=c) for p, c in zip(many_profiles(model, ids, labels), controls, strict=True)]
 
 
-def test_answers_of_random_tokens_leave_nothing_to_find_and_answers_of_a_few_do() -> None:
-    decided, above = decided_on_answers(40, among=VOCAB, models=4)
-    assert decided <= 6
-    assert above < 0.06
-    decided, above = decided_on_answers(40, among=2, models=4)
-    assert decided > 12
-    assert above > 0.5
+def found_on_answers(model: nn.Module, draws: int, *, among: int, seed: int) -> tuple[int, int, float]:
+    """How many verdicts are decided, how many effects are without a control, and the share of modules above noise."""
+    decided, without, above = 0, 0, 0.0
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(draws):
+        found = with_controls(model, *answers(BATCHES * ROWS, generator, among=among))[0]
+        verdict = found.verdict
+        decided += verdict.decided
+        without += Interval(verdict.effect, verdict.ci_low, verdict.ci_high).decided
+        above += found.above_noise().mean() / draws
+    return decided, without, above
+
+
+def trained_model(layers: int) -> nn.Module:
+    """The first layers of the model inside lorascope, which expects some tokens more than others."""
+    model: nn.Module = load_base(ModelConfig(model_id="embedded")).model
+    model.model.layers = model.model.layers[:layers]
+    return model
+
+
+def test_answers_of_random_tokens_leave_nothing_to_find_in_a_model_as_it_is_initialised() -> None:
+    found = [found_on_answers(tiny(seed, 0.02), 10, among=VOCAB, seed=seed) for seed in range(4)]
+    assert sum(decided for decided, _, _ in found) <= 6
+    assert sum(without for _, without, _ in found) <= 6
+    assert np.mean([above for _, _, above in found]) < 0.06
+    found = [found_on_answers(tiny(seed, 0.02), 10, among=2, seed=seed) for seed in range(4)]
+    assert sum(without for _, without, _ in found) > 12
+    assert np.mean([above for _, _, above in found]) > 0.5
+
+
+def test_what_a_trained_model_shows_with_random_answers_is_taken_off() -> None:
+    decided, without, above = found_on_answers(trained_model(1), 10, among=1024, seed=1)
+    assert decided <= 2
+    assert without == 10
+    assert above > 0.6
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_answers_of_random_tokens_are_undecided_in_400_draws() -> None:
-    decided, above = decided_on_answers(DRAWS, among=VOCAB, models=8)
+    found = [found_on_answers(tiny(seed, 0.02), DRAWS // 8, among=VOCAB, seed=seed) for seed in range(8)]
+    assert sum(decided for decided, _, _ in found) <= MOST
+    assert sum(without for _, without, _ in found) <= MOST
+    assert np.mean([above for _, _, above in found]) < 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_answers_of_random_tokens_to_a_trained_model_are_undecided_in_400_draws() -> None:
+    decided, without, _ = found_on_answers(trained_model(2), DRAWS, among=1024, seed=2)
     assert decided <= MOST
-    assert above < 0.05
+    assert without == DRAWS  # which is why a control is taken
 
 
 def last_token_drawn_by_the_model(model: nn.Module, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -144,12 +185,13 @@ def last_token_drawn_by_the_model(model: nn.Module, generator: torch.Generator) 
 
 
 def verdicts_on_own_targets(draws: int) -> tuple[int, float]:
-    """How many verdicts are decided, and the share of modules above noise."""
+    """How many effects leave 0 out, without a control, and the share of modules above noise."""
     decided, above = 0, 0.0
     for draw in range(draws):
         model = tiny(draw)
         found = profile(model, *last_token_drawn_by_the_model(model, torch.Generator().manual_seed(draw)))
-        decided += found.verdict.decided
+        verdict = found.verdict
+        decided += Interval(verdict.effect, verdict.ci_low, verdict.ci_high).decided
         above += found.above_noise().mean()
     return decided, above / draws
 

@@ -74,12 +74,13 @@ def test_noise_is_marked_and_a_negative_signal_travels_as_it_is():
 
 def test_a_page_says_who_leads_how_sure_it_is_and_names_no_private_path(tmp_path):
     profile = probe_profile(spread=0.02, model="/home/alice/models/toy", rows=256, tokens=9)
+    profile = replace(profile, control=probe_profile(np.ones(8), spread=0.02))
     content = unpack(page_of_profile(tmp_path / "toy_made-up", profile))[0]
     assert content["title"] == "toy_made-up"
     assert content["about"] == "probe of made up on .../toy; 32 batches, 256 rows, before any training"
     assert content["verdict"] == [line.replace("/home/alice/models", "...") for line in verdict_of_profile(profile)]
-    assert content["verdict"][0].startswith("MLP leads attention by 0.")
-    assert content["verdict"][0].endswith("] in signal per parameter.")
+    assert content["verdict"][0].startswith("The task favours MLP over attention by 0.18 [0.")
+    assert content["verdict"][0].endswith("]: -0.18, +0.00 with shuffled answers in signal per parameter.")
     assert content["sure"][0] == "32 batches, ranking tau 0.93"
     assert "alice" not in json.dumps(content)
     labels = [one["label"] for one in content["sources"][0]["exports"]]

@@ -264,7 +264,7 @@ def test_the_view_says_what_was_found_in_80_columns() -> None:
     assert "layer  0 1" in text
     for kind in ("q", "k", "v", "o", "gate", "up", "down"):
         assert any(line.split()[:1] == [kind] for line in lines), kind
-    assert lines[-1] == str(found.verdict).replace("mlp", "MLP")
+    assert " ".join(lines).endswith(str(found.verdict).replace("mlp", "MLP"))
     assert "20 batches, 80 rows; all batches done" in lines[0]
 
 

@@ -18,12 +18,16 @@ VERSION = 1
 
 
 def save(profile: SensitivityProfile, folder: Path) -> Path:
-    """Write a profile. RunError where that cannot be done; what the folder held before of it is replaced."""
+    """Write a profile and its control. RunError where that cannot be done; what the folder held of it is replaced."""
     with rundir.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / rundir.PROFILE).unlink(missing_ok=True)
+        if (folder / rundir.SHUFFLED).is_dir():
+            rundir.remove(folder / rundir.SHUFFLED)
         _scores(profile).to_parquet(folder / rundir.PROFILE_TABLE, index=False)
         profile.spectra.to_parquet(folder / rundir.PROFILE_SPECTRA, index=False)
+    if profile.control is not None:
+        save(profile.control, folder / rundir.SHUFFLED)
     rundir.write_json(
         folder / rundir.PROFILE,
         {
@@ -69,6 +73,7 @@ def load(folder: Path) -> SensitivityProfile:
             loss=Interval(_number(loss["value"]), _number(loss["ci_low"]), _number(loss["ci_high"])),
             about=meta["about"],
             spectra=spectra,
+            control=load(folder / rundir.SHUFFLED) if (folder / rundir.SHUFFLED).is_dir() else None,
         )
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise RunError("damaged-run", f"{folder} cannot be read: {error}", "lorascope probe, the same again") from None
@@ -79,8 +84,9 @@ def summary(profile: SensitivityProfile) -> dict[str, Any] | None:
     found = profile.verdict
     if found is None:
         return None
-    plain = {name: getattr(found, name) for name in ("first", "second", "effect", "ci_low", "ci_high", "n", "more")}
-    return {**plain, "decided": found.decided, "test": found.test, "sentence": str(found)}
+    names = ("first", "second", "effect", "ci_low", "ci_high", "control", "n", "more", "decided", "test")
+    task = dict(zip(("value", "ci_low", "ci_high"), found.task, strict=True))
+    return {**{name: getattr(found, name) for name in names}, "task": task, "sentence": str(found)}
 
 
 def gains_of(profile: SensitivityProfile) -> list[dict[str, Any]]:

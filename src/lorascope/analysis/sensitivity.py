@@ -58,7 +58,8 @@ PART_COLUMNS = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """One unit against another: how much more signal per parameter the first one has."""
+    """One unit against another: how much more signal per parameter the first one has, and how much of that is the
+    task's."""
 
     first: str
     second: str
@@ -67,31 +68,42 @@ class Comparison:
     ci_low: float
     """-1 and 1 where nothing can be said; NaN where there are too few batches for an interval."""
     ci_high: float
+    control: float | None
+    """The effect with the answers of other prompts, which any model shows; None where that was not measured."""
+    task: Interval
+    """effect - control with its 95 % interval; NaN without a control."""
     n: int
     """Batches."""
     more: int | None
-    """More batches that would decide it; 0 if it is decided, None where that is out of sight."""
+    """More batches that would decide it; 0 if it is decided, None where that is out of sight or without a control."""
     test: str
 
     @property
     def decided(self) -> bool:
-        """Whether the 95 % interval leaves 0 out."""
-        return self.ci_low > 0 or self.ci_high < 0
+        """Whether the interval of effect - control leaves 0 out."""
+        return self.task.decided
 
     def __str__(self) -> str:
-        if self.decided:
-            leader, other = (self.first, self.second) if self.effect > 0 else (self.second, self.first)
-            low, high = sorted((abs(self.ci_low), abs(self.ci_high)))
-            return f"{leader} leads {other} by {abs(self.effect):.2f} [{low:.2f}, {high:.2f}], {self.n} batches"
+        if self.decided and self.control is not None:
+            leader, other = (self.first, self.second) if self.task.value > 0 else (self.second, self.first)
+            low, high = sorted((abs(self.task.low), abs(self.task.high)))
+            return (
+                f"the task favours {leader} over {other} by {abs(self.task.value):.2f} [{low:.2f}, {high:.2f}]: "
+                f"{self.effect:+.2f}, {self.control:+.2f} with shuffled answers, {self.n} batches"
+            )
+        return f"{self.first} against {self.second}: undecided, {self._why()}"
+
+    def _why(self) -> str:
         if math.isnan(self.ci_low):
-            why = f"{self.n} batches give no interval"
-        elif self.ci_high - self.ci_low == 2.0:
-            why = f"no signal above the noise of {self.n} batches"
-        else:
-            why = f"difference {self.effect:+.2f} [{self.ci_low:+.2f}, {self.ci_high:+.2f}]; "
-            some = "batch" if self.more == 1 else "batches"
-            why += f"about {self.more:,} more {some} would decide" if self.more else "more batches will not decide it"
-        return f"{self.first} against {self.second}: undecided, {why}"
+            return f"{self.n} batches give no interval"
+        if self.ci_high - self.ci_low == 2.0:
+            return f"no signal above the noise of {self.n} batches"
+        if self.control is None:
+            return f"{self.effect:+.2f} [{self.ci_low:+.2f}, {self.ci_high:+.2f}] without a control"
+        some = "batch" if self.more == 1 else "batches"
+        more = f"about {self.more:,} more {some} would decide" if self.more else "more batches will not decide it"
+        ends = f"difference {self.task.value:+.2f} [{self.task.low:+.2f}, {self.task.high:+.2f}]"
+        return f"{self.effect:+.2f}, {self.control:+.2f} with shuffled answers, {ends}; {more}"
 
 
 @dataclass(frozen=True)
@@ -114,6 +126,9 @@ class SensitivityProfile:
     spectra: pd.DataFrame
     """Rows of numbers of whole modules, where they were asked for: spectrum, module, rank (from 1), value, noise (what
     the same number is without the signal; NaN where there is no such thing)."""
+    control: SensitivityProfile | None = None
+    """The same prompts with each other's answers: what stands out there, stands out whatever is to be learnt. None
+    where it was not measured."""
 
     def table(self, score: str = "signal", *, by: By = "projection", scale: Scale = "per_parameter") -> pd.DataFrame:
         """One row for each unit of a level: its columns, value, ci_low, ci_high (95 %), numel, above, of.
@@ -150,20 +165,26 @@ class SensitivityProfile:
         return (low > 0).astype(float)
 
     def compare(self, first: str, second: str) -> Comparison:
-        """Two groups or projections by signal per parameter."""
-        a, b = self._mean_of(first), self._mean_of(second)
-        whole = ratio(self.scores["signal"], a - b, a + b)
-        found = clipped(whole)
+        """Two groups or projections by signal per parameter, held against the same in the control."""
+        found = self._effect(first, second)
+        control = self.control._effect(first, second) if self.control is not None else None
+        task = found.minus(control) if control is not None else Interval(math.nan, math.nan, math.nan)
         return Comparison(
             first=first,
             second=second,
             effect=found.value,
             ci_low=found.low,
             ci_high=found.high,
+            control=control.value if control is not None else None,
+            task=task,
             n=self.n,
-            more=more_batches(whole, self.n),
-            test=f"delete-block jackknife over {self.scores['signal'].blocks} blocks, Fieller",
+            more=more_batches(task, self.n),
+            test=f"delete-block jackknife over {self.scores['signal'].blocks} blocks, Fieller; less the control, MOVER",
         )
+
+    def _effect(self, first: str, second: str) -> Interval:
+        a, b = self._mean_of(first), self._mean_of(second)
+        return clipped(ratio(self.scores["signal"], a - b, a + b))
 
     def share_of(self, group: str = "attention") -> Estimate:
         """Share of a group in the signal per parameter of attention and MLP, with its values without each block."""
@@ -180,7 +201,7 @@ class SensitivityProfile:
 
     @property
     def verdict(self) -> Comparison | None:
-        """Attention against MLP; None where the model has not both."""
+        """Attention against MLP, less the same in the control; None where the model has not both."""
         return self.compare(*COMPARED) if set(COMPARED) <= set(self.parts["group"]) else None
 
     def spectrum(self, name: str, module: str) -> tuple[Floats, Floats]:

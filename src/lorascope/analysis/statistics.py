@@ -38,6 +38,16 @@ class Interval(NamedTuple):
         """Whether the interval leaves 0 out."""
         return self.low > 0 or self.high < 0
 
+    def minus(self, other: Interval) -> Interval:
+        """The difference of two values from their own intervals, lopsided ones too: MOVER, Zou and Donner 2008.
+
+        Low end: difference - sqrt((value - low)^2 + (other high - other value)^2); so the high one. For independent
+        values; where they go up and down together it is too wide.
+        """
+        value = self.value - other.value
+        low = value - math.hypot(self.value - self.low, other.high - other.value)
+        return Interval(value, low, value + math.hypot(self.high - self.value, other.value - other.low))
+
 
 @dataclass(frozen=True)
 class Estimate:

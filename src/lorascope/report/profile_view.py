@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -27,10 +28,22 @@ def profile_lines(profile: SensitivityProfile) -> list[str]:
     head = f"{about.get('model', 'model')} on {about.get('dataset', 'examples')}: {profile.n} batches, "
     head += f"{about.get('rows', 0):,} rows; {about.get('stopped', '')}"
     tau = f" (tau {profile.tau:.2f})" if profile.tau == profile.tau else ""
-    loss = f"loss before training {short(profile.loss.value)} nats per answer token"
+    after = about.get("after")
+    when = f"after {after} steps of uniform adapters" if after else "before training"
+    loss = f"loss {when} {short(profile.loss.value)} nats per answer token"
     worth = gain_lines(profile)
     more = ["", *worth] if worth else []
-    return [head + tau, loss, "", *map_lines(profile), "", *kind_lines(profile), *more, "", verdict_line(profile)]
+    return [
+        head + tau,
+        loss,
+        "",
+        *map_lines(profile),
+        "",
+        *kind_lines(profile),
+        *more,
+        "",
+        *textwrap.wrap(verdict_line(profile), _COLUMNS),
+    ]
 
 
 def map_lines(profile: SensitivityProfile) -> list[str]:

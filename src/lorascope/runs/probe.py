@@ -29,6 +29,7 @@ from lorascope.report.terminal import Console
 from lorascope.runs.environment import describe, peak_memory_bytes
 from lorascope.runs.probe_batches import draw_batches
 from lorascope.runs.profiled import profile_of, tau_of, with_trial
+from lorascope.runs.shuffled_answers import shuffle_answers
 from lorascope.tasks import find_task
 from lorascope.tasks.base import Example
 from lorascope.tasks.columns import recognise, to_row
@@ -40,6 +41,8 @@ TRIAL_OFF = 0.05
 """A trial's attribution whose sum is further off the measured drop, as a share of it, is warned of."""
 MAX_LENGTH = 512
 """Tokens of a row where no task says otherwise."""
+
+STOPPED = "stopped by the user"
 
 Rows = str | Sequence[Example] | Sequence[Mapping[str, Any]]
 
@@ -57,7 +60,9 @@ class ProbeOptions:
     tau: float = 0.9
     """Enough batches: halves of them agree on the order of the modules (Kendall's tau). 1 is never reached."""
     time_limit: float | None = None
-    """Enough seconds."""
+    """Enough seconds, the control's included."""
+    control: bool = True
+    """Probe as many batches of the same prompts with each other's answers, which the verdict is held against."""
     max_length: int | None = None
     """Longest row in tokens [the task's; 512 for examples]."""
     loss_on: str = "answer"
@@ -90,6 +95,7 @@ def probe(
     grad_accum: int = 1,
     tau: float = 0.9,
     time_limit: float | None = None,
+    control: bool = True,
     max_length: int | None = None,
     loss_on: str = "answer",
     target: Target = "both",
@@ -99,7 +105,7 @@ def probe(
     seed: int = 0,
     console: Console | None = None,
 ) -> SensitivityProfile:
-    """How sensitive every module of a model is to a task, before any training: one pass, frozen weights, no adapters.
+    """How sensitive every module of a model is to a task, before any training: frozen weights, no adapters.
 
         lorascope.probe("Qwen/Qwen2.5-0.5B", "support.jsonl")
         lorascope.probe(model, tokenizer, examples)
@@ -108,14 +114,16 @@ def probe(
     file, a hub data set, or rows: {"prompt", "target"}, {"messages"}, {"text"}, or Examples. Training rows only. `r`,
     `alpha` and `lr` are those of the adapter that might be trained; `scores` are scores on request. It stops when the
     ranking of the modules is stable (`tau`), at `time_limit` seconds, or after `batches`; Ctrl-C keeps what there is.
-    The model is unchanged afterwards. Raises LorascopeErrors.
+    Then as many batches are probed with each other's answers, the control that the verdict is held against: without it
+    nothing is decided, for attention and MLP differ in any model. The model is unchanged afterwards. Raises
+    LorascopeErrors.
     """
     if examples is None:
         tokenizer, examples = None, tokenizer
     if examples is None:
         raise ConfigError("no-task", "a probe needs data", "lorascope.probe(model, tokenizer, examples)")
     options = ProbeOptions(
-        batches=batches, batch_size=batch_size, grad_accum=grad_accum, tau=tau, time_limit=time_limit,
+        batches=batches, batch_size=batch_size, grad_accum=grad_accum, tau=tau, time_limit=time_limit, control=control,
         max_length=max_length, loss_on=loss_on, target=target,
         settings=ProbeSettings(
             r=r, alpha=alpha, lr=lr, scores=tuple(scores), directions=directions, trial_steps=trial_steps, seed=seed,
@@ -163,8 +171,44 @@ def probe_examples(
     about: Mapping[str, Any] | None = None,
     console: Console | None = None,
 ) -> SensitivityProfile:
-    """The probe itself, on a loaded model. `about` joins what the profile says of itself (model, data, notes)."""
+    """The probe itself, on a loaded model, and its control. `about` joins what the profile says of itself (model, data,
+    notes). Texts without prompts have no control, which is noted, and no probe that the user stopped has one."""
     console = console or Console()
+    profile = _probe(model, tokenizer, examples, options, about or {}, console)
+    why = _no_control(profile, examples) if options.control else ""
+    if why:
+        console.note(f"  note      {why}")
+        profile = replace(profile, about={**profile.about, "notes": [*profile.about["notes"], why]})
+    if why or not options.control:
+        return profile
+    console.note("  control   the same prompts with each other's answers")
+    settings: ProbeSettings = replace(options.settings, scores=())
+    shuffled = shuffle_answers(examples, settings.seed)
+    options = replace(options, batches=profile.n, tau=1.0, settings=settings)
+    told = {**(about or {}), "answers": "shuffled"}
+    return replace(profile, control=_probe(model, tokenizer, shuffled, options, told, console, name="control"))
+
+
+def _no_control(profile: SensitivityProfile, examples: Sequence[Example]) -> str:
+    """Why there is no control, in words; "" where there is."""
+    if any(example.is_text for example in examples):
+        return "no control: texts without prompts have no answers to exchange, so attention against MLP stays undecided"
+    if profile.about["stopped"] == STOPPED:
+        return "no control: the probe was stopped before it, so attention against MLP stays undecided"
+    return ""
+
+
+def _probe(
+    model: Any,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    options: ProbeOptions,
+    about: Mapping[str, Any],
+    console: Console,
+    *,
+    name: str = "probe",
+) -> SensitivityProfile:
+    """One pass over batches of the examples."""
     started = time.monotonic()
     inner: Any = bare(model)
     if inner.config.is_encoder_decoder:
@@ -174,8 +218,8 @@ def probe_examples(
             "model, a causal language model such as Llama, Qwen, Gemma, GPT-2",
         )
     modules = find_modules(model)
-    name = (about or {}).get("model") or getattr(inner.config, "_name_or_path", "") or type(inner).__name__
-    chosen = probed(modules, options.target, tied=embeddings_are_tied(model), model_id=name)
+    model_id = about.get("model") or getattr(inner.config, "_name_or_path", "") or type(inner).__name__
+    chosen = probed(modules, options.target, tied=embeddings_are_tied(model), model_id=model_id)
     weights = find_weights(model, chosen)
     drawn = draw_batches(
         examples,
@@ -189,20 +233,21 @@ def probe_examples(
     )
     looked_at = {weight.parts[0].module.path for weight in weights}
     needed = memory(model, weights, drawn.batches, options.settings)
-    parts = ", ".join(f"{name} {size_text(size)}" for name, size in needed.items())
-    console.note(f"  memory    about {size_text(sum(needed.values()))}: {parts}")
-    console.note(*(f"  note      {note}" for note in drawn.notes))
+    if name == "probe":
+        parts = ", ".join(f"{what} {size_text(size)}" for what, size in needed.items())
+        console.note(f"  memory    about {size_text(sum(needed.values()))}: {parts}")
+        console.note(*(f"  note      {note}" for note in drawn.notes))
     watch = _Watch(options, started)
-    with console.progress(len(drawn.batches), "probe") as bar, watch.on_interrupt(console):
+    with console.progress(len(drawn.batches), name) as bar, watch.on_interrupt(console):
 
         def progress(done: int, loss: Loss) -> None:
             bar.update(done, loss=loss.mean, **({"tau": watch.tau} if watch.tau == watch.tau else {}))
 
         found = collect(model, weights, drawn.batches, options.settings, enough=watch.enough, progress=progress)
     facts = {
-        "model": name,
+        "model": model_id,
         "architecture": type(inner).__name__,
-        **(about or {}),
+        **about,
         "options": asdict(options),
         "stopped": watch.reason(len(found.nats), len(drawn.batches)),
         "rows": len(found.nats) * options.batch_size * options.grad_accum,
@@ -263,13 +308,14 @@ class _Watch:
 
     def _enough(self, done: int, look: Any) -> bool:
         blocks, limit = self.options.settings.blocks, self.options.time_limit
+        mine = limit / 2 if limit is not None and self.options.control else limit
         if done % blocks == 0 and done >= 2 * blocks:
             self.tau = tau_of(look())
             if self.tau >= self.options.tau:
                 self._why = "ranking stable"
         if self.interrupted and done >= 2:
-            self._why = "stopped by the user"
-        elif limit is not None and time.monotonic() - self.started > limit and done >= 2:
+            self._why = STOPPED
+        elif mine is not None and time.monotonic() - self.started > mine and done >= 2:
             self._why = f"time limit of {limit:g} s"
         return bool(self._why)
 

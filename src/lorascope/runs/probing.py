@@ -27,7 +27,7 @@ from lorascope.runs.length_matching import match_lengths
 from lorascope.runs.logs import Captured, captured
 from lorascope.runs.probe import ProbeOptions, probe_examples
 from lorascope.tasks import find_task
-from lorascope.tasks.split import TrainingData, load_training
+from lorascope.tasks.split import TrainingData, load_training, split
 from lorascope.training.run import build_trainer, prepare
 
 
@@ -44,9 +44,9 @@ def probe_config(
     """Probe the model and the task of a configuration and write the profile into `folder`.
 
     `options` says how much is looked at; its scores' r, alpha and learning rate are the configuration's. With `after`,
-    uniform adapters on the target are trained for so many steps first, and the gradients are taken where they have
-    come to. With `beside`, the rows are such whose lengths the tasks of these configurations have as well. A profile
-    of the same configuration is only loaded. Errors: LorascopeErrors.
+    uniform adapters on the target are trained for so many steps first, on half of the rows, and the gradients of the
+    other half are taken where they have come to. With `beside`, the rows are such whose lengths the tasks of these
+    configurations have as well. A profile of the same configuration is only loaded. Errors: LorascopeErrors.
     """
     console = console or Console()
     # On a machine without accelerator it joins several processes only if it is told so.
@@ -64,8 +64,11 @@ def probe_config(
         console.note(training.describe())
         base = load_base(config.model)
         console.note(*(f"  note      {note}" for note in base.notes))
-        model: Any = base.model if not after else _trained(config, base, training, after, console)
+        model: Any = base.model
         examples, length = training.train, config.data.max_length or task.max_length
+        if after:  # a row that was trained on is no longer like the same prompt with another answer
+            taught, examples = split(examples, 0.5, options.settings.seed)
+            model = _trained(config, base, replace(training, train=taught), after, console)
         if beside:
             others = [(find_task(other.data), other.data) for other in beside]
             length = min(length, *(data.max_length or other.max_length for other, data in others))
@@ -159,6 +162,8 @@ def _trained(config: ExperimentConfig, base: BaseModel, training: TrainingData, 
     rows = prepare(config, find_task(config.data), base, training.train, training.validation, console=console)
     with tempfile.TemporaryDirectory() as place:
         trainer, _ = build_trainer(config, adapted, rows, Path(place), Path(place) / rundir.CHECKPOINTS, resumed=False)
-        console.note(f"  training  uniform adapters of rank {config.lora.r} for {steps} steps first")
+        console.note(
+            f"  training  uniform adapters of rank {config.lora.r} for {steps} steps first, on half of the rows"
+        )
         trainer.train()
     return adapted.model

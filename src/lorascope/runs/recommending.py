@@ -116,16 +116,11 @@ def candidates(
     return kept
 
 
-def recommend_from(
-    profile: SensitivityProfile, base: BaseModel, lora: LoRAConfig, control: SensitivityProfile | None = None
-) -> Recommendation:
-    """What a profile recommends for the budget of the settings, without training anything. `base` may be empty.
-
-    `control` is the profile with shuffled answers that the preference is held against.
-    """
+def recommend_from(profile: SensitivityProfile, base: BaseModel, lora: LoRAConfig) -> Recommendation:
+    """What a profile recommends for the budget of the settings, without training anything. `base` may be empty."""
     targets, asked = budget_of(base, lora, find_modules(base.model))
     found = candidates(profile, targets, asked, scaling=lora.lora_alpha / lora.r, base_model=base.model_id)
-    seen = preference(profile, control)
+    seen = preference(profile)
     chosen = found[REFERENCE]
     if seen.decided:
         chosen = found.get(METHOD, chosen)  # its ranks may be those of uniform
@@ -140,22 +135,14 @@ def recommend(
     `model` is the profile's unless it is given; `lora` are fields of LoRAConfig (target, r, lora_alpha). The profile
     may be its folder. Errors: LorascopeErrors.
     """
-    control = None
     if not isinstance(profile, SensitivityProfile):
-        profile, control = load_with_control(Path(profile))
+        profile = SensitivityProfile.load(profile)
     config = ExperimentConfig()
     about = profile.about
     target = {"target": about["options"]["target"]} if "options" in about else {}
     settings = LoRAConfig(**{**target, **lora, "budget": budget})
     base = load_config_only(replace(config.model, model_id=model or str(about.get("model"))))
-    return recommend_from(profile, base, settings, control).allocation
-
-
-def load_with_control(folder: Path) -> tuple[SensitivityProfile, SensitivityProfile | None]:
-    """A profile, and the one with shuffled answers that lies in its folder if `lorascope recommend` made it."""
-    control = folder / rundir.SHUFFLED
-    there = (control / rundir.PROFILE).is_file()
-    return SensitivityProfile.load(folder), SensitivityProfile.load(control) if there else None
+    return recommend_from(profile, base, settings).allocation
 
 
 def prove_it(

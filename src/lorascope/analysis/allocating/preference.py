@@ -45,10 +45,10 @@ class Preference:
         return f"{said} (p {_p(self.p)} over all kinds): the profile cannot tell the modules apart; that is a result."
 
 
-def preference(profile: SensitivityProfile, control: SensitivityProfile | None = None) -> Preference:
+def preference(profile: SensitivityProfile) -> Preference:
     """Test every kind's signal per weight, relative to that of attention and MLP together.
 
-    It is held against the same in `control`, a profile of the same prompts with each other's answers: some kinds stand
+    It is held against the same in the profile's control, the same prompts with each other's answers: some kinds stand
     out in any model, whatever it is to learn. Without one it is held against 1. The difference over its jackknife error
     is compared with Student's t with K - 1 degrees of freedom, K blocks of batches; prompts that the two share make the
     error too large, never too small. The smallest p times the number of kinds decides. Nothing is decided where no
@@ -58,6 +58,7 @@ def preference(profile: SensitivityProfile, control: SensitivityProfile | None =
     above, of = int(profile.above_noise()[compared].sum()), int(compared.sum())
     kinds = list(dict.fromkeys(profile.parts["projection"][compared]))
     nothing = Preference(decided=False, kind="", times=math.nan, control=None, p=math.nan, above=above, of=of)
+    control = profile.control
     sides = [_relative(side, kinds) for side in ((profile,) if control is None else (profile, control))]
     blocks = min(side.blocks for side in sides)
     if len(kinds) < 2 or blocks < 3:
