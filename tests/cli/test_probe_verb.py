@@ -38,7 +38,8 @@ def test_a_probe_writes_a_folder_and_says_what_it_found(place, lorascope) -> Non
     assert found == [*tables, *pictures, "shuffled_answers", "spectra.parquet"]
     assert "model on letters.jsonl: 5 batches, 20 rows; all batches done" in shown.out
     assert "Saved profiles/model_letters" in shown.out
-    assert "memory    about" in shown.err
+    assert shown.err.count("memory    about") == 1
+    assert "control   the same prompts with each other's answers" in shown.err
     profile = SensitivityProfile.load(folder)
     assert profile.n == 5
     assert profile.about["after"] == 0
@@ -108,6 +109,8 @@ def test_adapters_may_be_trained_first(place, lorascope) -> None:
     before, after = (SensitivityProfile.load(place / "profiles" / name) for name in ("model_letters", "after"))
     assert after.about["after"] == 3
     assert after.loss.value < before.loss.value
+    assert "loss after 3 steps of uniform adapters" in shown.out
+    assert "--probe_after 60" not in shown.err
     assert list(after.parts["module"]) == list(before.parts["module"])
 
 

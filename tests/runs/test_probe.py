@@ -66,6 +66,31 @@ def test_a_profile_of_a_loaded_model() -> None:
     assert found.parts["cost_per_rank"].tolist()[:4] == [64, 48, 48, 64]
 
 
+def test_the_control_has_the_same_prompts_with_other_answers_and_without_it_nothing_is_decided() -> None:
+    found = probe(batches=20, scores=("snip",))
+    assert found.control is not None
+    assert (found.control.n, found.control.control) == (found.n, None)
+    for side in ("prompt", "answer"):
+        assert found.control.about["tokens_per_row"][side] == found.about["tokens_per_row"][side]
+    assert "snip" in found.scores
+    assert "snip" not in found.control.scores
+    verdict = found.verdict
+    assert verdict.control == found.control.verdict.effect
+    assert verdict.task.value == pytest.approx(verdict.effect - verdict.control)
+    alone = probe(batches=20, control=False)
+    assert alone.control is None
+    assert alone.verdict.effect == verdict.effect
+    assert not alone.verdict.decided
+    assert str(alone.verdict).endswith("without a control")
+
+
+def test_texts_without_prompts_have_no_control_and_that_is_said() -> None:
+    texts = [{"text": f"{example.prompt}{example.target}"} for example in examples(60)]
+    found = lorascope.probe(toy_model(), toy_tokenizer(), texts, batches=6, batch_size=4, console=QUIET)
+    assert found.control is None
+    assert any(note.startswith("no control: texts without prompts") for note in found.about["notes"])
+
+
 @pytest.mark.parametrize(("target", "named"), [("both", 7), ("attention_only", 8)])
 def test_the_adapter_on_its_page_is_rank_8_on_what_was_probed(target: str, named: int) -> None:
     """By last names where all attention and MLP was probed, else by paths: 4 of each of 2 layers."""
@@ -141,6 +166,8 @@ def test_ctrl_c_keeps_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     found = probe(batches=40)
     assert found.n == 4
     assert found.about["stopped"] == "stopped by the user"
+    assert found.control is None
+    assert any(note.startswith("no control: the probe was stopped") for note in found.about["notes"])
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
