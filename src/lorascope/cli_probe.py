@@ -39,7 +39,7 @@ def probe_options() -> list[Option]:
         switch("plan", "Show what would be looked at; start nothing."),
         value("batches", "INT", f"At most so many batches of --batch_size rows (default: {BATCHES} of {ROWS})."),
         value("tau", "NUMBER", "Stop when halves of the batches rank the modules alike: Kendall's tau (default: 0.9)."),
-        value("time_limit", "TIME", "Stop after this time: 90s, 10m, 1h (default: none)."),
+        value("time_limit", "TIME", "Stop after this time, the control's included: 90s, 10m, 1h (default: none)."),
         Option(
             flag="scores", kind="values", group="probe", metavar="NAME", suggestions=menu.ON_REQUEST,
             help=f"Scores on request: {', '.join(menu.ON_REQUEST)}.",
