@@ -28,6 +28,11 @@ Mask = NDArray[np.bool_]
 
 R = 8
 """Rank of the adapter to copy."""
+CONTROL = (
+    "Attention against MLP is the difference of their signals per parameter over the sum. It is decided where that is "
+    "not the same with shuffled answers: the same prompts, each with the answer of another one. What any answers give, "
+    "the model gives."
+)
 ONCE: Ints = np.zeros(1, dtype=np.int64)
 """The one frame of a profile: before any training."""
 _SIGNED = {"signal": "an estimate without bias, so it can fall below 0", "taylor": "it has a sign"}
@@ -179,10 +184,8 @@ def pairs_of(profiles: Sequence[tuple[int, SensitivityProfile]]) -> list[dict[st
 
 def verdict_of_profile(profile: SensitivityProfile) -> list[str]:
     """Sentences, the answer first."""
-    found = profile.verdict
     said = verdict_line(profile)
-    what = " in signal per parameter" if found is not None and found.decided else ""
-    lines = [f"{said[0].upper()}{said[1:].replace(f', {profile.n} batches', '')}{what}."]
+    lines = [f"{said[0].upper()}{said[1:].replace(f', {profile.n} batches', '')}."]
     kinds = sorted(_kinds(profile), key=lambda row: -row["value"])
     if kinds:
         named = ", ".join(f"{row['projection']} {_with_ends(row)}" for row in kinds[:3])
@@ -206,6 +209,7 @@ def how_sure(profile: SensitivityProfile) -> list[str]:
     return [
         f"{profile.n} batches{tau}",
         *([f"The probe stopped: {stopped}."] if stopped else []),
+        *([CONTROL] if profile.control is not None else []),
         "Tau is how well halves of the batches agree on the order of the places; all batches tell it better.",
         "Intervals are 95 %, over batches of these rows (delete-block jackknife); they say nothing of other data, and "
         "nothing of other models.",
