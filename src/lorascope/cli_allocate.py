@@ -37,6 +37,7 @@ def allocate(given: Given, console: Console) -> Any:
     from lorascope.models.base import load_config_only
     from lorascope.models.exports import write_exports
     from lorascope.models.modules import find_modules
+    from lorascope.models.uniform import start_uniform
     from lorascope.runs.adapting import budget_of
     from lorascope.runs.logs import captured
 
@@ -56,7 +57,10 @@ def allocate(given: Given, console: Console) -> Any:
         )
         folder = Path(given.get("output", "allocation"))
         written = write_exports(base, config.lora, allocation, folder)
-    notes = [*written.notes, *spectra_end(targets, allocation, evidence)]
+        notes = [*written.notes, *spectra_end(targets, allocation, evidence)]
+        if given.get("padded"):
+            one = start_uniform(base, config.lora, allocation, folder / "padded", seed=config.training.seed)
+            notes.append(f"padded: r={one.r} everywhere, {one.padded} of {one.modules} modules with rows of zeros")
     show_allocation(targets, allocation, console)
     console.note(*(f"  note      {note}" for note in notes))
     console.saved(folder)

@@ -210,6 +210,10 @@ def allocate_options() -> list[Option]:
             flag="output", kind="value", group="allocate", metavar="FOLDER",
             help="Folder for allocation.json and its forms for PEFT, Python, axolotl and TRL (default: allocation).",
         ),
+        Option(
+            flag="padded", kind="switch", group="allocate",
+            help="Write an untrained adapter, too: one rank, padded with zeros, for programs without rank maps.",
+        ),
         *setting_options(
             ("model", "trust_remote_code", "target", "r", "lora_alpha", "lora_dropout", "budget", "seed")
         ),

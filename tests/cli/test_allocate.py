@@ -35,8 +35,11 @@ def test_a_budget_becomes_files_and_a_control_keeps_its_parameters_and_scaling(c
     assert sorted(file.name for file in (tmp_path / "allocation").iterdir()) == [
         "adapter_config.json", "allocation.json", "axolotl.yaml", "lora_config.py", "plain.json", "train_trl.py",
     ]  # fmt: skip
-    code, out, _ = call("allocate allocation/allocation.json --method shuffled_layers --output other --json")
+    code, out, _ = call("allocate allocation/allocation.json --method shuffled_layers --output other --padded --json")
     assert code == 0
+    padded = json.loads((tmp_path / "other" / "padded" / "adapter_config.json").read_text())
+    assert (padded["r"], padded["rank_pattern"]) == (max(first.ranks.values()), {})
+    assert (tmp_path / "other" / "padded" / "adapter_model.safetensors").is_file()
     told = json.loads(out)["result"]
     second = read_allocation(tmp_path / "other" / "allocation.json")
     assert told["ranks"] == second.ranks

@@ -106,6 +106,7 @@ complete -c lorascope -n '__fish_seen_subcommand_from recommend' -l color -r -f 
 complete -c lorascope -n '__fish_seen_subcommand_from allocate' -l method -r -f -a 'uniform random proportional attribution threshold adam_first_step spectral whitened mixed eva gora efim inverted shuffled_layers shuffled_kinds adalora'
 complete -c lorascope -n '__fish_seen_subcommand_from allocate' -l score -r -f -a 'signal grad_sq lora_sq adam_step snip fisher whitened_diagonal'
 complete -c lorascope -n '__fish_seen_subcommand_from allocate' -l output -r
+complete -c lorascope -n '__fish_seen_subcommand_from allocate' -l padded
 complete -c lorascope -n '__fish_seen_subcommand_from allocate' -l model -r
 complete -c lorascope -n '__fish_seen_subcommand_from allocate' -l trust_remote_code
 complete -c lorascope -n '__fish_seen_subcommand_from allocate' -l no_trust_remote_code

@@ -8,8 +8,14 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 
+from lorascope.config.allocation import Allocation, constant_alphas
+from lorascope.config.experiment import LoRAConfig as OurLoRA
 from lorascope.errors import ModelError
-from lorascope.models.uniform import export_uniform
+from lorascope.models.adapters import peft_config
+from lorascope.models.allocated import allocated_modules
+from lorascope.models.base import BaseModel
+from lorascope.models.modules import find_modules
+from lorascope.models.uniform import export_uniform, start_uniform
 from toy import toy_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
@@ -136,3 +142,81 @@ def test_a_configuration_that_does_not_fit_its_matrices_is_refused(tmp_path):
 def test_a_folder_without_adapter_is_refused(tmp_path):
     with pytest.raises(ModelError, match="no-adapter"):
         export_uniform(tmp_path, tmp_path / "b")
+
+
+# ---- untrained -------------------------------------------------------------------------------------------------------
+
+
+def allocated(ranks: dict[str, int], **changes: Any) -> Allocation:
+    costs = {module.path: module.cost_per_rank for module in find_modules(toy_model())}
+    used = sum(costs[path] * rank for path, rank in ranks.items())
+    fields = {"ranks": ranks, "alphas": constant_alphas(ranks, 4.0), "budget_params": used, "used_params": used}
+    return Allocation(**{**fields, "method": "spectral", "base_model": "toy", **changes})
+
+
+def base() -> BaseModel:
+    return BaseModel(
+        model=toy_model(), tokenizer=None, model_id="toy", dtype=torch.float32, device=torch.device("cpu"),
+        revision=None, tied=False, context_length=None, notes=(),
+    )  # fmt: skip
+
+
+def trained(model: Any, steps: int = 3) -> Any:
+    """A few steps of AdamW with weight decay and clipping, as a trainer without rank maps would do them."""
+    weights = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=0.05, weight_decay=0.1)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(IDS, labels=IDS).loss.backward()
+        torch.nn.utils.clip_grad_norm_(weights, 0.5)
+        optimizer.step()
+    return model
+
+
+UNEVEN = {"model.layers.0.self_attn.q_proj": 1, "model.layers.1.mlp.up_proj": 5, "model.layers.1.mlp.down_proj": 2}
+
+
+def test_an_untrained_adapter_at_one_rank_trains_as_the_rank_map_it_stands_for(tmp_path):
+    made = start_uniform(base(), OurLoRA(lora_dropout=0.0), allocated(UNEVEN), tmp_path, seed=3)
+    assert (made.r, made.lora_alpha, made.modules, made.padded) == (5, 20, 3, 2)
+    config, weights = read(tmp_path)
+    assert (config["rank_pattern"], config["alpha_pattern"], config["r"]) == ({}, {}, 5)
+    torch.testing.assert_close(loaded(tmp_path), logits(toy_model()))
+    padded = trained(PeftModel.from_pretrained(toy_model(), tmp_path, is_trainable=True))
+
+    here = base()
+    targets = allocated_modules(allocated(UNEVEN), find_modules(here.model), model_id="toy", tied=False)
+    mapped = get_peft_model(here.model, peft_config(here.model, OurLoRA(lora_dropout=0.0), targets, allocated(UNEVEN)))
+    own = dict(mapped.named_parameters())
+    for path, rank in UNEVEN.items():
+        name = f"base_model.model.{path}"
+        own[f"{name}.lora_A.default.weight"].data.copy_(weights[f"{name}.lora_A.weight"][:rank])
+    trained(mapped)
+    assert not torch.allclose(logits(mapped), logits(toy_model()), atol=0.1)
+    torch.testing.assert_close(logits(padded), logits(mapped), rtol=1e-4, atol=1e-5)
+    for name, parameter in padded.named_parameters():
+        if "lora_" in name:
+            path = name.removeprefix("base_model.model.").partition(".lora_")[0]
+            beyond = parameter[UNEVEN[path] :] if "lora_A" in name else parameter[:, UNEVEN[path] :]
+            assert (beyond == 0).all(), name
+
+
+def test_an_untrained_adapter_is_drawn_as_pefts_is_and_by_its_seed(tmp_path):
+    even = dict.fromkeys([f"model.layers.{i}.mlp.{name}_proj" for i in range(2) for name in ("gate", "up")], 16)
+    for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
+        start_uniform(base(), OurLoRA(), allocated(even), tmp_path / folder, seed=seed)
+    first, same, other = (read(tmp_path / folder)[1] for folder in "abc")
+    for name, tensor in first.items():
+        assert torch.equal(tensor, same[name])
+        if "lora_A" in name:
+            assert not torch.equal(tensor, other[name])
+            bound = tensor.shape[1] ** -0.5
+            assert 0.9 * bound < tensor.abs().max() <= bound
+            assert tensor.std() == pytest.approx(bound / 3**0.5, rel=0.1)
+
+
+def test_scalings_that_differ_are_refused_before_anything_is_written(tmp_path):
+    alphas = dict.fromkeys(UNEVEN, 4.0)
+    with pytest.raises(ModelError, match="its modules differ in alpha / rank"):
+        start_uniform(base(), OurLoRA(), allocated(UNEVEN, alphas=alphas), tmp_path / "a", seed=0)
+    assert not (tmp_path / "a").exists()

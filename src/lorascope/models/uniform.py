@@ -1,8 +1,10 @@
-"""An adapter with a rank map as one that has the same rank and scaling everywhere, for programs that read no maps.
+"""An adapter of several ranks as one that has the same rank and scaling everywhere, for programs that read no maps.
 
 vLLM and others read the top-level `r` and `lora_alpha` of an adapter alone: `rank_pattern` and `alpha_pattern` are
 dropped in silence, and every module whose rank differs is scaled wrongly. Here each A gets rows and each B columns of
-zeros up to the largest rank, and what is left of a module's own scaling goes into its B: the update is the same.
+zeros up to the largest rank, and what is left of a module's own scaling goes into its B: the update is the same. An
+adapter that is not trained yet keeps its ranks, too, in a program that trains on from it: the gradient of a padded row
+of A is s B^T G, of a padded column of B s G A^T, and both are 0 as long as the other one is.
 """
 
 from __future__ import annotations
@@ -21,7 +23,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import pad
 
+from lorascope.config.allocation import Allocation
+from lorascope.config.experiment import LoRAConfig
 from lorascope.errors import ModelError
+from lorascope.models.adapters import peft_config
+from lorascope.models.allocated import allocated_modules
+from lorascope.models.base import BaseModel
+from lorascope.models.modules import find_modules
 
 CONFIG = "adapter_config.json"
 PREFIX = "base_model.model."
@@ -71,6 +79,38 @@ def export_uniform(adapter: Path | str, folder: Path | str) -> Padded:
     save_file(weights, folder / SAFETENSORS_WEIGHTS_NAME, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return Padded(largest, alpha, len(ranks), sum(r < largest for r in ranks.values()))
+
+
+def start_uniform(base: BaseModel, lora: LoRAConfig, allocation: Allocation, folder: Path, *, seed: int) -> Padded:
+    """Write an allocation as an untrained adapter at its largest rank, for programs that train on from an adapter.
+
+    A is drawn as PEFT draws it, uniform within 1 / sqrt(in), and B is 0. `base` may be empty; of `lora` only the
+    dropout is read. ModelError where scalings differ, which a B of zeros cannot hold, or a module is no linear one.
+    """
+    modules = find_modules(base.model)
+    targets = allocated_modules(allocation, modules, model_id=base.model_id, tied=base.tied)
+    scalings = {round(allocation.alphas[target.path] / allocation.ranks[target.path], 9) for target in targets}
+    odd = sorted({target.kind for target in targets} - {"linear", "conv1d"})
+    if odd or len(scalings) > 1:
+        why = f"it has {' and '.join(odd)}" if odd else "its modules differ in alpha / rank"
+        what = f"an untrained adapter of this allocation cannot be written at one rank: {why}"
+        raise ModelError("not-uniform", what, "allocate without --padded, for programs that read rank_pattern")
+    largest, alpha = allocation.top
+    config = peft_config(base.model, lora, targets, allocation)  # with the largest rank and its alpha at the top
+    config.rank_pattern, config.alpha_pattern = {}, {}
+    config.base_model_name_or_path, config.target_modules = base.model_id, [target.path for target in targets]
+    drawn = torch.Generator().manual_seed(seed)
+    weights: dict[str, Tensor] = {}
+    for target in targets:
+        out, into = target.shape
+        own = (2 * torch.rand(allocation.ranks[target.path], into, generator=drawn) - 1) / math.sqrt(into)
+        weights[f"{PREFIX}{target.path}.lora_A.weight"] = _pad(own, "A", largest, 1.0)
+        weights[f"{PREFIX}{target.path}.lora_B.weight"] = torch.zeros(out, largest)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(weights, folder / SAFETENSORS_WEIGHTS_NAME, metadata={"format": "pt"})
+    config.save_pretrained(str(folder))
+    padded = sum(allocation.ranks[target.path] < largest for target in targets)
+    return Padded(largest, alpha, len(targets), padded)
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
