@@ -55,7 +55,7 @@ def quickstart(given: Given, console: Console) -> Any:
 
     folder = Path(config.output_dir) / f"{config.experiment_name}_probe"
     profile = probe_config(config, ProbeOptions(), folder, console=console)
-    console.out("Where the task's gradients are, before anything is trained", *profile_lines(profile), "")
+    console.out("Where the gradient is, before anything is trained", *profile_lines(profile), "")
     console.saved(folder)
     record = _record(run_experiment(config, console=console))
     console.next("lorascope probe --model YOUR_MODEL --dataset YOUR.jsonl")

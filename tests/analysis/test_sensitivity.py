@@ -86,14 +86,14 @@ def test_the_verdict_is_the_difference_in_shares_with_its_words() -> None:
     assert found.decided
     assert found.more == 0
     assert str(found).startswith("the task favours mlp over attention by 0.18 [0.1")
-    assert str(found).endswith("]: -0.18, +0.00 with shuffled answers, 32 batches")
+    assert str(found).endswith("]: -0.18 here, +0.00 with shuffled answers, 32 batches")
 
     twice = replace(profile(spread=0.02), control=profile(7.0 * np.arange(1, 9), spread=0.02)).verdict
     assert (twice.effect, twice.control) == (pytest.approx(found.effect), pytest.approx(found.effect))
     assert not twice.decided
     assert twice.more is None
     assert str(twice) == (
-        "attention against mlp: undecided, -0.18, -0.18 with shuffled answers, difference "
+        "attention against mlp: undecided, -0.18 here and -0.18 with shuffled answers, difference "
         f"{twice.task.value:+.2f} [{twice.task.low:+.2f}, {twice.task.high:+.2f}]; more batches will not decide it"
     )
 

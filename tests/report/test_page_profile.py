@@ -80,7 +80,7 @@ def test_a_page_says_who_leads_how_sure_it_is_and_names_no_private_path(tmp_path
     assert content["about"] == "probe of made up on .../toy; 32 batches, 256 rows, before any training"
     assert content["verdict"] == [line.replace("/home/alice/models", "...") for line in verdict_of_profile(profile)]
     assert content["verdict"][0].startswith("The task favours MLP over attention by 0.18 [0.")
-    assert content["verdict"][0].endswith("]: -0.18, +0.00 with shuffled answers.")
+    assert content["verdict"][0].endswith("]: -0.18 here, +0.00 with shuffled answers.")
     assert any("the same prompts, each with the answer of another one" in line for line in content["sure"])
     assert content["sure"][0] == "32 batches, ranking tau 0.93"
     assert "alice" not in json.dumps(content)

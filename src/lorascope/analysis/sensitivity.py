@@ -89,7 +89,7 @@ class Comparison:
             low, high = sorted((abs(self.task.low), abs(self.task.high)))
             return (
                 f"the task favours {leader} over {other} by {abs(self.task.value):.2f} [{low:.2f}, {high:.2f}]: "
-                f"{self.effect:+.2f}, {self.control:+.2f} with shuffled answers, {self.n} batches"
+                f"{self.effect:+.2f} here, {self.control:+.2f} with shuffled answers, {self.n} batches"
             )
         return f"{self.first} against {self.second}: undecided, {self._why()}"
 
@@ -103,7 +103,7 @@ class Comparison:
         some = "batch" if self.more == 1 else "batches"
         more = f"about {self.more:,} more {some} would decide" if self.more else "more batches will not decide it"
         ends = f"difference {self.task.value:+.2f} [{self.task.low:+.2f}, {self.task.high:+.2f}]"
-        return f"{self.effect:+.2f}, {self.control:+.2f} with shuffled answers, {ends}; {more}"
+        return f"{self.effect:+.2f} here and {self.control:+.2f} with shuffled answers, {ends}; {more}"
 
 
 @dataclass(frozen=True)

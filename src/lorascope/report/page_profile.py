@@ -196,7 +196,7 @@ def verdict_of_profile(profile: SensitivityProfile) -> list[str]:
         f"token, {_when(profile.about)}."
     )
     lines.append(
-        "This is where the task's gradient is. Which adapter trains better takes runs to tell: even ranks, to copy, "
+        "This is where the gradient is. Which adapter trains better takes runs to tell: even ranks, to copy, "
         "are what to beat."
     )
     return lines
