@@ -12,9 +12,9 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +33,15 @@ STAGES = ("ranks", "screen", "lrs", "confirm", "second", "prediction")
 
 
 def configure(plan: dict[str, Any], lab: Path, task: str, *, lr: float, seed: int, steps: int) -> Any:
-    """The configuration of one training."""
+    """The configuration of one training: on the lab's model and rows, unless the plan names others."""
     from lorascope.config.experiment import DataConfig, ExperimentConfig, LoRAConfig, ModelConfig, TrainingConfig
 
     common = plan["common"]
     return ExperimentConfig(
-        model=ModelConfig(model_id=str(lab / "base")),
+        model=ModelConfig(**{"model_id": str(lab / "base"), **common.get("model", {})}),
         lora=LoRAConfig(**common["lora"]),
         training=TrainingConfig(**common["training"], max_steps=steps, lr=lr, seed=seed),
-        data=DataConfig(dataset=task, data_dir=str(lab / "data" / task), **common["data"]),
+        data=DataConfig(**{"dataset": task, "data_dir": str(lab / "data" / task), **common["data"]}),
     )
 
 
@@ -184,8 +184,15 @@ def chosen(plan: dict[str, Any], rows: Sequence[dict[str, Any]], task: str, kind
     return min(arms, key=lambda arm: float(np.mean([level(arm, t) - level("uniform", t) for t in others])))
 
 
-def measure(plan: dict[str, Any], lab: Path, made: dict[str, Any], rows: Sequence[dict[str, Any]], run: Any) -> Any:
-    """Train one run and take its held-out loss."""
+def measure(
+    plan: dict[str, Any],
+    lab: Path,
+    made: dict[str, Any],
+    rows: Sequence[dict[str, Any]],
+    run: Any,
+    file: Path | None = None,
+) -> Any:
+    """Train one run and take its held-out loss; `file` has the rows (ROWS)."""
     from lorascope.config.allocation import allocation_of
     from lorascope.runs.trials import trial
 
@@ -206,7 +213,7 @@ def measure(plan: dict[str, Any], lab: Path, made: dict[str, Any], rows: Sequenc
         "ranks": records.fingerprint(allocation.adapted),
     }  # fmt: skip
     # Arms of equal ranks (threshold where every module is above noise) are one training.
-    for known in records.read_rows(plan, ROWS):
+    for known in records.read_rows(plan, file or ROWS):
         if row["ranks"] == known.get("ranks") and all(known[key] == row[key] for key in ("config_hash", "on")):
             return {**row, "loss": known["loss"], "tokens": known["tokens"], "as": known["allocation"]}
     found = trial(config, bench, allocation, on=on)
@@ -217,13 +224,17 @@ def measure(plan: dict[str, Any], lab: Path, made: dict[str, Any], rows: Sequenc
 
 
 def contrasts(plan: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[str]:
-    """The primary contrast and the others: difference, interval, p; none before all seeds of all tasks are there."""
+    """The primary contrast, if there is one, and the others: difference, interval, p.
+
+    None before all seeds of all tasks are there.
+    """
     from lorascope.analysis.paired import interval, p_values
     from lorascope.analysis.statistics import holm
 
     losses = {(r["task"], r["arm"], r["seed"]): r["loss"] for r in rows if r["stage"] == "confirm"}
     seeds, lines, others = plan["confirm"]["seeds"], [], []
-    for place, (one, two) in enumerate([plan["primary"], *plan["contrasts"]]):
+    first = [plan["primary"]] if plan["primary"] else []
+    for place, (one, two) in enumerate([*first, *plan["contrasts"]]):
         keys = [(t, s) for s in seeds for t in plan["tasks"]]
         if not all((t, arm, s) in losses for t, s in keys for arm in (one, two)):
             return ["contrasts: not all rows of the stage confirm are there yet"]
@@ -231,12 +242,12 @@ def contrasts(plan: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[str]
         low, high = interval(d)
         p = float(p_values(d[None])[0])
         lines.append(f"| {one} - {two} | {len(seeds)} | {d.mean():+.4f} | {low:+.4f} to {high:+.4f} |")
-        if place:
+        if place >= len(first):
             others.append(p)
         else:
             lines[0] += f" {p:.4f} (primary) |"
-    for place, p in enumerate(holm(np.array(others))):
-        lines[place + 1] += f" {p:.4f} (Holm) |"
+    for place, p in enumerate(holm(np.array(others)), start=len(first)):
+        lines[place] += f" {p:.4f} (Holm) |"
     return ["| contrast | seeds | nats per answer token | 95 % interval | p |", "|---" * 5 + "|", *lines]
 
 
@@ -268,48 +279,84 @@ def table(plan: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[str]:
     return lines[1:]
 
 
-def _line(rows: Sequence[dict[str, Any]], arm: str, lr: float, *, edge: bool) -> str:
-    """Uniform is compared at the same learning rate in the screen, at its own best one later: there it has one."""
+def gaps(rows: Sequence[dict[str, Any]], arm: str, lr: float) -> list[float]:
+    """Loss of an arm minus that of uniform, seed by seed; rows: of one stage and task.
+
+    Uniform is compared at the same learning rate in the screen, at its own best one later: there it has one.
+    """
+    if arm == "uniform":
+        return []
     own = {r["seed"]: r["loss"] for r in rows if (r["arm"], r["lr"]) == (arm, lr)}
     rates = {r["lr"] for r in rows if r["arm"] == "uniform"}
-    even = {
-        r["seed"]: r["loss"] for r in rows if r["arm"] == "uniform" and r["lr"] == (lr if lr in rates else min(rates))
-    }
-    d = [own[s] - even[s] for s in own if s in even] if arm != "uniform" else []
+    same = lr if lr in rates else min(rates, default=lr)
+    even = {r["seed"]: r["loss"] for r in rows if (r["arm"], r["lr"]) == ("uniform", same)}
+    return [own[s] - even[s] for s in own if s in even]
+
+
+def _line(rows: Sequence[dict[str, Any]], arm: str, lr: float, *, edge: bool) -> str:
+    own, d = [r["loss"] for r in rows if (r["arm"], r["lr"]) == (arm, lr)], gaps(rows, arm, lr)
     gap = f"{np.mean(d):+.4f} | {min(d):+.4f} to {max(d):+.4f}" if d else "- | -"
-    return f"| {arm} | {lr:g}{' (edge)' if edge else ''} | {len(own)} | {np.mean(list(own.values())):.4f} | {gap} |"
+    return f"| {arm} | {lr:g}{' (edge)' if edge else ''} | {len(own)} | {np.mean(own):.4f} | {gap} |"
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("stage", nargs="?", default="all", choices=(*STAGES, "all"))
+# ---- at the command line ---------------------------------------------------------------------------------------------
+
+
+def asked(argv: Sequence[str] | None, about: str, stages: Sequence[str]) -> argparse.Namespace:
+    """What was typed: `stages`, and how far to go."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("stage", nargs="?", default="all", choices=(*stages, "all"))
     parser.add_argument("--lab", type=Path, default=records.LAB)
     parser.add_argument("--minutes", type=float, help="begin no run after so many minutes")
     parser.add_argument("--runs", type=int, help="make so many runs of a stage at most")
     parser.add_argument("--part", default="0/1", help="I/N: every N-th run from the I-th on")
     parser.add_argument("--table", action="store_true", help="print what the rows say, and run nothing")
     options = parser.parse_args(argv)
-    plan = json.loads(PLAN.read_text(encoding="utf-8"))
-    if options.table:
-        print(*table(plan, records.read_rows(plan, ROWS)), sep="\n")
-        return
-    if not (options.lab / "base" / "config.json").is_file():
+    if not options.table and not (options.lab / "base" / "config.json").is_file():
         raise SystemExit(f"no model and data at {options.lab}")
+    options.stages = [stage for stage in stages if options.stage in (stage, "all")]
+    return options
+
+
+def go_through(
+    plan: dict[str, Any],
+    file: Path,
+    stages: Sequence[str],
+    train: Callable[[Sequence[dict[str, Any]], Any], dict[str, Any]],
+    *,
+    minutes: float | None = None,
+    limit: int | None = None,
+    part: str = "0/1",
+) -> None:
+    """Make the runs of the stages that have no row yet; `train(rows before the stage, run)` makes one."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    deadline = None if options.minutes is None else time.monotonic() + 60 * options.minutes
-    one, several = (int(part) for part in options.part.split("/"))
-    made = make_ranks(plan, options.lab, RANKS)
-    for stage in STAGES[1:] if options.stage == "all" else [s for s in STAGES[1:] if s == options.stage]:
-        rows = records.read_rows(plan, ROWS)
+    deadline = None if minutes is None else time.monotonic() + 60 * minutes
+    one, several = (int(number) for number in part.split("/"))
+    for stage in stages:
+        rows = records.read_rows(plan, file)
         left = records.go_on(
-            plan, ROWS, runs_of(plan, stage, rows), lambda run, rows=rows: measure(plan, options.lab, made, rows, run),
-            deadline=deadline, limit=options.runs, part=(one, several),
+            plan, file, runs_of(plan, stage, rows), partial(train, rows),
+            deadline=deadline, limit=limit, part=(one, several),
         )  # fmt: skip
         print(f"{stage}: {left} runs are left", flush=True)
         if left:
             return
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    options = asked(argv, __doc__, STAGES)
+    plan = json.loads(PLAN.read_text(encoding="utf-8"))
+    if options.table:
+        print(*table(plan, records.read_rows(plan, ROWS)), sep="\n")
+        return
+    made = make_ranks(plan, options.lab, RANKS)
+    go_through(
+        plan, ROWS, [stage for stage in options.stages if stage != "ranks"],
+        lambda rows, run: measure(plan, options.lab, made, rows, run),
+        minutes=options.minutes, limit=options.runs, part=options.part,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
