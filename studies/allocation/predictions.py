@@ -50,11 +50,14 @@ def predicted(plan: dict[str, Any], config: Any, bench: Any, arm: str) -> dict[s
     return row
 
 
-def correlations(plan: dict[str, Any], rows: Sequence[dict[str, Any]], made: dict[str, Any]) -> list[str]:
-    """Spearman's rank correlation of every score with realised gain and with knock-out, for each task."""
+def correlated(plan: dict[str, Any], rows: Sequence[dict[str, Any]], made: dict[str, Any]) -> list[dict[str, Any]]:
+    """Spearman's rank correlation of every score with realised gain and with knock-out, for each task.
+
+    Lines {"task", "score", "gain", "knock_out", "placements"}; scores that are not finite everywhere have none.
+    """
     from scipy.stats import spearmanr
 
-    lines = ["| task | score | with the gain | with the knock-out | placements |", "|---" * 5 + "|"]
+    found = []
     for task in plan["tasks"]:
         mine = {r["arm"]: r for r in rows if (r["stage"], r["task"]) == ("prediction", task)}
         uniform, trained = mine.get("uniform"), sorted(name for name in mine if name != "uniform")
@@ -66,11 +69,20 @@ def correlations(plan: dict[str, Any], rows: Sequence[dict[str, Any]], made: dic
         layers = sorted({_layer(path) for values in scores.values() for path in values})
         for score, values in scores.items():
             sums = [_of_place(plan, values, layers, name) for name in trained]
-            if not np.isfinite(sums).all():
-                continue
-            both = [float(spearmanr(sums, seen).statistic) for seen in (gain, knock)]
-            lines.append(f"| {task} | {score} | {both[0]:+.2f} | {both[1]:+.2f} | {len(trained)} |")
-    return lines
+            if np.isfinite(sums).all():
+                both = [float(spearmanr(sums, seen).statistic) for seen in (gain, knock)]
+                line = {"task": task, "score": score, "gain": both[0], "knock_out": both[1]}
+                found.append({**line, "placements": len(trained)})
+    return found
+
+
+def correlations(plan: dict[str, Any], rows: Sequence[dict[str, Any]], made: dict[str, Any]) -> list[str]:
+    """`correlated` as a table."""
+    lines = ["| task | score | with the gain | with the knock-out | placements |", "|---" * 5 + "|"]
+    return lines + [
+        f"| {v['task']} | {v['score']} | {v['gain']:+.2f} | {v['knock_out']:+.2f} | {v['placements']} |"
+        for v in correlated(plan, rows, made)
+    ]
 
 
 def _of_place(plan: dict[str, Any], values: dict[str, float], layers: Sequence[int], name: str) -> float:
