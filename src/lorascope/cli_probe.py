@@ -89,7 +89,8 @@ def probe(given: Given, console: Console) -> Any:
         return _plan(given, every, typed, console)
     console.note("  loading   torch and transformers")
     results = [_probe_one(given, resolved, every, typed, console) for resolved in every]
-    if any(result["verdict"] and not result["verdict"]["decided"] for result in results) and not typed["probe_after"]:
+    verdicts = [result["verdict"] for result in results if result["verdict"]]
+    if not typed["probe_after"] and any(v["control"] is not None and not v["decided"] for v in verdicts):
         console.note(
             "  note      before any training the gradient is mostly about the form of answers: --probe_after 60"
         )
@@ -334,7 +335,9 @@ def _plan(given: Given, every: Sequence[Resolved], typed: dict[str, Any], consol
         "control": "as many batches of the same prompts with each other's answers"
         if typed["control"]
         else "none, so attention against MLP stays undecided",
-        "before": f"{typed['probe_after']} steps of uniform adapters" if typed["probe_after"] else "nothing is trained",
+        "before": f"{typed['probe_after']} steps of uniform adapters, on half of the rows"
+        if typed["probe_after"]
+        else "nothing is trained",
     }
     console.out(*(f"  {name:<9} {text}" for name, text in lines.items()))
     typed_by_nobody = {"lora.target", "training.batch_size", "training.grad_accum", "output_dir"} - {
