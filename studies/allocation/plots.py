@@ -42,10 +42,14 @@ def arms(plan: dict[str, Any], rows: Sequence[dict[str, Any]], stage: str, headi
     steps = plan["screen" if stage == "screen" else "confirm"]["steps"]
     with style.styled():
         about = f"Lab base (4.7 M parameters), {steps} steps of {plan['common']['training']['batch_size']} rows"
-        width, height = 1.5 + 4.6 * len(tasks), 1.7 + (0.24 + 0.16 * len(rates)) * len(order)
+        columns = min(2, len(tasks))
+        lines = -(-len(tasks) // columns)
+        width, height = 1.5 + 4.6 * columns, 1.1 + lines * (0.6 + (0.24 + 0.16 * len(rates)) * len(order))
         figure = style.new_figure(width, height, heading, f"{about}, {_budget(plan)}")
-        panels = figure.subplots(1, len(tasks), squeeze=False)[0]
-        for ax, task in zip(panels, tasks, strict=True):
+        panels = figure.subplots(lines, columns, squeeze=False).ravel()
+        for ax in panels[len(tasks) :]:
+            ax.axis("off")
+        for ax, task in zip(panels, tasks, strict=False):
             labels = []
             for place, arm in enumerate(order):
                 labels.append(_named(arm, mine[task]))
@@ -59,7 +63,8 @@ def arms(plan: dict[str, Any], rows: Sequence[dict[str, Any]], stage: str, headi
             ax.set_xlabel("loss minus uniform's (nats per answer token)")
             ax.set_title(TASKS[task])
             ax.grid(axis="x")
-            ax.margins(x=0.16)
+            low, high = ax.get_xlim()
+            ax.set_xlim(low, high + (0.16 if stage == "screen" else 0.34) * (high - low))  # for the numbers
         seeds = len({r["seed"] for task in tasks for r in mine[task]})
         style.add_notes(
             figure,
@@ -136,7 +141,7 @@ def prediction(plan: dict[str, Any], rows: Sequence[dict[str, Any]], made: dict[
             f"{about}, {plan['prediction']['steps']} steps",
         )  # fmt: skip
         panels = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
-        looks = {"gain": ("#0072B2", "o", "gain of training it alone"), "knock_out": ("#D55E00", "s", "knock-out")}
+        looks = {"gain": (style.INK, "o", "gain of training it alone"), "knock_out": ("#CC79A7", "s", "knock-out")}
         for ax, task in zip(panels, tasks, strict=True):
             mine = {v["score"]: v for v in found if v["task"] == task}
             for what, (color, marker, label) in looks.items():
@@ -151,7 +156,7 @@ def prediction(plan: dict[str, Any], rows: Sequence[dict[str, Any]], made: dict[
             ax.set_xlabel("Spearman's rho over the placements")
             ax.set_title(TASKS[task])
             ax.grid()
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="upper right", ncols=2)
         style.add_notes(
             figure,
             [

@@ -40,8 +40,8 @@ def rows_of(plan, stage, rows=()):
 def rows():
     lrs = rows_of(PLAN, "lrs")
     confirm = rows_of(PLAN, "confirm", lrs)
-    for row in confirm:  # adalora is a little uneven over seeds
-        row["loss"] += 0.001 * (row["seed"] % 4) * (row["arm"] == "adalora")
+    for row in confirm:  # both are a little uneven over seeds
+        row["loss"] += 0.001 * (row["seed"] % 4) * (row["arm"] != "uniform")
     return [*lrs, *confirm]
 
 
@@ -66,7 +66,7 @@ def test_two_contrasts_without_a_primary_one_are_both_corrected(rows):
     lines = study.contrasts(PLAN, rows)
     assert len(lines) == 4
     assert lines[2].startswith("| adalora - uniform | 8 | +0.301")
-    assert lines[3].startswith("| eva - uniform | 8 | ")
+    assert lines[3].startswith("| eva - uniform | 8 | -0.098")
     assert all(line.endswith("| 0.0156 (Holm) |") for line in lines[2:])  # 2 of 2^8 signs, twice
     assert "(primary)" not in "".join(lines)
     assert "not all rows" in study.contrasts(PLAN, rows[:-1])[0]
@@ -109,14 +109,14 @@ def test_the_study_in_small_is_the_study_with_other_sizes():
 
 def test_a_picture_has_a_panel_for_each_task_and_the_mean_and_interval_of_every_arm(rows):
     figure = plots.arms(PLAN, rows, "confirm", "Peers")
-    assert [ax.get_title() for ax in figure.axes] == ["E2E NLG", "WikiSQL"]
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["E2E NLG", "WikiSQL"]
     first = figure.axes[0]
     assert [label.get_text() for label in first.get_yticklabels()] == ["adalora", "eva"]
     drawn = {round(float(np.atleast_1d(line.get_xdata())[0]), 6) for line in first.lines}
     d = study.gaps([r for r in rows if (r["stage"], r["task"]) == ("confirm", "e2e_nlg")], "adalora", 0.01)
     low, _ = plots.interval(np.array(d))
     assert {round(float(np.mean(d)), 6), round(low, 6)} <= drawn
-    assert "+0.302  at 0.01" in [text.get_text() for text in first.texts]
+    assert f"{np.mean(d):+.3f}  at 0.01" in [text.get_text() for text in first.texts]
 
 
 def test_the_screen_has_both_learning_rates_and_no_interval_of_two_seeds():
