@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Tests, benchmarks and studies wait for each other: a benchmark beside a study measures the study.
 ALONE := $(BIN)/python tools/alone.py
 
-.PHONY: help install quickstart test test-slow check bench study study-phases format clean
+.PHONY: help install quickstart test test-slow check bench study study-phases allocations format clean
 
 help:            ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
@@ -40,6 +40,9 @@ study: install  ## attention against MLP on the model inside lorascope: verdicts
 
 study-phases: install  ## go on with the study of phases; its rows go to studies/phases/ (needs the lab's data)
 	$(BIN)/python studies/phases/study.py
+
+allocations: install  ## the study of allocations in small, on the model inside lorascope: tables, no evidence
+	$(BIN)/python studies/allocation/small.py
 
 format: install  ## put the code into the house format
 	$(BIN)/ruff check --fix .

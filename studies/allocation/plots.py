@@ -82,8 +82,8 @@ def arms(plan: dict[str, Any], rows: Sequence[dict[str, Any]], stage: str, headi
 
 
 def _budget(plan: dict[str, Any]) -> str:
-    """ "params=108416" -> "108,416 trained parameters"."""
-    return f"{int(plan['budgets']['main'].removeprefix('params=')):,} trained parameters"
+    """ "params=108416" -> "a budget of 108,416 parameters"."""
+    return f"a budget of {int(plan['budgets']['main'].removeprefix('params=')):,} parameters"
 
 
 def _named(arm: str, rows: Sequence[dict[str, Any]]) -> str:
