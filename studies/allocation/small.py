@@ -19,7 +19,7 @@ import rows as records  # noqa: E402  (the modules beside the studies, which are
 import study  # noqa: E402
 
 STAGES = ("screen", "lrs", "confirm")
-STEPS = 16
+STEPS = 12
 
 
 def small(plan: dict[str, Any], *, steps: int = STEPS) -> dict[str, Any]:
