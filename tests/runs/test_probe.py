@@ -89,6 +89,7 @@ def test_texts_without_prompts_have_no_control_and_that_is_said() -> None:
     found = lorascope.probe(toy_model(), toy_tokenizer(), texts, batches=6, batch_size=4, console=QUIET)
     assert found.control is None
     assert any(note.startswith("no control: texts without prompts") for note in found.about["notes"])
+    assert not found.about["options"]["control"]  # and no time is kept for one
 
 
 @pytest.mark.parametrize(("target", "named"), [("both", 7), ("attention_only", 8)])

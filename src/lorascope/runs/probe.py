@@ -174,7 +174,8 @@ def probe_examples(
     """The probe itself, on a loaded model, and its control. `about` joins what the profile says of itself (model, data,
     notes). Texts without prompts have no control, which is noted, and no probe that the user stopped has one."""
     console = console or Console()
-    profile = _probe(model, tokenizer, examples, options, about or {}, console)
+    possible = options.control and not any(example.is_text for example in examples)
+    profile = _probe(model, tokenizer, examples, replace(options, control=possible), about or {}, console)
     why = _no_control(profile, examples) if options.control else ""
     if why:
         console.note(f"  note      {why}")
