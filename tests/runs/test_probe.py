@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,18 @@ def test_texts_without_prompts_have_no_control_and_that_is_said() -> None:
     assert found.control is None
     assert any(note.startswith("no control: texts without prompts") for note in found.about["notes"])
     assert not found.about["options"]["control"]  # and no time is kept for one
+
+
+def test_with_too_few_rows_left_for_a_control_the_profile_is_kept_and_that_is_said() -> None:
+    """Two batches of 4 rows and no more; a third of the answers is too long, so 8 of other rows' answers do not fit."""
+    short = examples(90)
+    rows = [replace(e, target=e.target * 80, references=()) if i % 3 == 0 else e for i, e in enumerate(short)]
+    found = lorascope.probe(
+        toy_model(), toy_tokenizer(), rows, batches=3, batch_size=4, max_length=40, console=QUIET, seed=3
+    )
+    assert (found.n, found.control) == (2, None)
+    assert any(note.startswith("no control: with each other's answers") for note in found.about["notes"])
+    assert not found.verdict.decided
 
 
 @pytest.mark.parametrize(("target", "named"), [("both", 7), ("attention_only", 8)])

@@ -27,7 +27,7 @@ from lorascope.models.base import context_length, load_base
 from lorascope.models.modules import bare, embeddings_are_tied, find_modules
 from lorascope.report.terminal import Console
 from lorascope.runs.environment import describe, peak_memory_bytes
-from lorascope.runs.probe_batches import draw_batches
+from lorascope.runs.probe_batches import TOO_FEW, draw_batches
 from lorascope.runs.profiled import profile_of, tau_of, with_trial
 from lorascope.runs.shuffled_answers import shuffle_answers
 from lorascope.tasks import find_task
@@ -172,26 +172,32 @@ def probe_examples(
     console: Console | None = None,
 ) -> SensitivityProfile:
     """The probe itself, on a loaded model, and its control. `about` joins what the profile says of itself (model, data,
-    notes). Texts without prompts have no control, which is noted, and no probe that the user stopped has one."""
+    notes). A profile without control has a note that says why: texts without prompts, a probe that the user stopped,
+    too few rows that fit once each has another one's answer."""
     console = console or Console()
     possible = options.control and not any(example.is_text for example in examples)
     profile = _probe(model, tokenizer, examples, replace(options, control=possible), about or {}, console)
-    why = _no_control(profile, examples) if options.control else ""
-    if why:
-        console.note(f"  note      {why}")
-        profile = replace(profile, about={**profile.about, "notes": [*profile.about["notes"], why]})
-    if why or not options.control:
+    if not options.control:
         return profile
-    console.note("  control   the same prompts with each other's answers")
-    settings: ProbeSettings = replace(options.settings, scores=())
-    shuffled = shuffle_answers(examples, settings.seed)
-    options = replace(options, batches=profile.n, tau=1.0, settings=settings)
-    told = {**(about or {}), "answers": "shuffled"}
-    return replace(profile, control=_probe(model, tokenizer, shuffled, options, told, console, name="control"))
+    why = _no_control(profile, examples)
+    if not why:
+        console.note("  control   the same prompts with each other's answers")
+        settings: ProbeSettings = replace(options.settings, scores=())
+        shuffled = shuffle_answers(examples, settings.seed)
+        same = replace(options, batches=profile.n, tau=1.0, settings=settings)
+        told = {**(about or {}), "answers": "shuffled"}
+        try:
+            return replace(profile, control=_probe(model, tokenizer, shuffled, same, told, console, name="control"))
+        except DataError as error:  # the profile itself is whole by now
+            if error.code != TOO_FEW:
+                raise
+            why = "no control: with each other's answers too few rows fit, so attention against MLP stays undecided"
+    console.note(f"  note      {why}")
+    return replace(profile, about={**profile.about, "notes": [*profile.about["notes"], why]})
 
 
 def _no_control(profile: SensitivityProfile, examples: Sequence[Example]) -> str:
-    """Why there is no control, in words; "" where there is."""
+    """Why there can be no control, in words; "" where there can."""
     if any(example.is_text for example in examples):
         return "no control: texts without prompts have no answers to exchange, so attention against MLP stays undecided"
     if profile.about["stopped"] == STOPPED:

@@ -14,6 +14,9 @@ from lorascope.training.batching import collate
 from lorascope.training.encoding import Encoded, encode
 from lorascope.training.rows import loss_tokens
 
+TOO_FEW = "too-few-rows"
+"""Code of the error for rows that make fewer than two batches."""
+
 
 class Drawn(NamedTuple):
     """The batches of a probe."""
@@ -49,7 +52,7 @@ def draw_batches(
     there = min(count, len(rows) // rows_each)
     if there < 2:
         raise DataError(
-            "too-few-rows",
+            TOO_FEW,
             f"{len(rows)} rows of different groups make {there} batches of {rows_each}; a probe needs at least two",
             f"--batch_size {max(1, len(rows) // 16)}",
             "more rows",

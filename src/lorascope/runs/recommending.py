@@ -154,7 +154,7 @@ def prove_it(
     """
     if len(found.candidates) < 2:
         raise DataError("no-signal", "there is no candidate beside uniform", "--target both", "probe with --scores")
-    with rundir.locked(folder):
+    with rundir.locked(folder, other="--output OTHER"):
         with rundir.writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         bench = open_bench(config, test=HELD_OUT, validation=HELD_OUT, console=console)

@@ -120,10 +120,11 @@ def remove(folder: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path, *, only: bool = True) -> Iterator[None]:
+def locked(folder: Path, *, only: bool = True, other: str = "--experiment_name OTHER") -> Iterator[None]:
     """Hold the run folder for this process; the lock file lies beside it, so that the folder itself can be replaced.
 
     With `only` False nothing is locked: the other processes of a distributed run follow the one that holds the lock.
+    `other` is the flag that names another folder.
     """
     if not only:
         yield
@@ -134,9 +135,7 @@ def locked(folder: Path, *, only: bool = True) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise RunError(
-                "run-locked", f"another process is writing {folder}", "wait for it", "--experiment_name OTHER"
-            ) from None
+            raise RunError("run-locked", f"another process is writing {folder}", "wait for it", other) from None
     try:
         yield
     finally:
