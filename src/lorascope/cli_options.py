@@ -214,6 +214,10 @@ def allocate_options() -> list[Option]:
             flag="padded", kind="switch", group="allocate",
             help="Write an untrained adapter, too: one rank, padded with zeros, for programs without rank maps.",
         ),
+        Option(
+            flag="overwrite", kind="switch", group="allocate",
+            help="Replace another allocation in the folder.",
+        ),
         *setting_options(
             ("model", "trust_remote_code", "target", "r", "lora_alpha", "lora_dropout", "budget", "seed")
         ),

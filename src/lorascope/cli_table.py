@@ -80,7 +80,7 @@ VERBS = (
         options=allocate_options,
         examples=(
             "lorascope allocate --model embedded --target both --budget params=60k",
-            "lorascope allocate --model embedded --target both --budget like=attention_only:r=8 --method random",
+            "lorascope allocate --model embedded --target both --budget r=2 --method random --output chance",
             "lorascope allocate --model embedded --target mlp_only --budget 1% --output mlp",
         ),
     ),

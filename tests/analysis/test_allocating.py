@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -159,9 +160,11 @@ EXACT = sorted(set(METHODS) - {"threshold", "mixed", "gora", "efim", "eva", "shu
 @given(places=architectures(8), share=st.floats(0.05, 1.1), seed=st.integers(0, 9))
 def test_no_method_exceeds_the_budget_or_full_rank_and_all_meet_it_as_nearly_as_can_be(places, method, share, seed):
     budget = max(int(share * capacity(places)), min(m.cost_per_rank for m in places))
-    if method == "shuffled_layers":
-        budget = capacity(places) // 3  # it keeps the ranks that it is given
     evidence = known(places, seed)
+    if method == "shuffled_layers" and used_params(places, evidence.ranks) > budget:  # it keeps what it is given
+        with pytest.raises(ConfigError, match="keeps the allocation's ranks"):
+            allot(places, budget, method, evidence, seed=seed)
+        return
     if "ranks" in METHODS[method].needs and not any(evidence.ranks.values()):
         return
     ranks = allot(places, budget, method, evidence, seed=seed)
@@ -236,6 +239,10 @@ def test_mixed_takes_in_every_layer_the_group_with_the_larger_norm_per_parameter
     scores = {m.path: (9.0 if (m.group == "mlp") == (m.layer == 1) else 1.0) for m in tiny}
     ranks = allot(tiny, 600, "mixed", Evidence(scores=scores))
     assert {(m.layer, m.group) for m in tiny if ranks[m.path]} == {(0, "attention"), (1, "mlp")}
+    ends = [replace(tiny[0], path=name, group=name, layer=None) for name in ("embed", "lm_head")]
+    ranks = allot([*tiny, *ends], 900, "mixed", Evidence(scores=scores | {"embed": 0.1, "lm_head": 9.0}))
+    assert {m.group for m in tiny if ranks[m.path] and m.layer == 0} == {"attention"}
+    assert min(ranks["embed"], ranks["lm_head"]) > 0  # neither attention nor MLP: they compete with nothing
 
 
 def test_inverted_turns_the_order_round():

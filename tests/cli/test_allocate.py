@@ -48,6 +48,56 @@ def test_a_budget_becomes_files_and_a_control_keeps_its_parameters_and_scaling(c
     assert {alpha / second.ranks[path] for path, alpha in second.alphas.items()} == {2.0}
 
 
+def test_a_control_is_made_of_the_modules_and_the_parameters_of_its_allocation(call, tmp_path):
+    assert call("allocate --model embedded --target both --budget r=4 --output first")[0] == 0
+    first = read_allocation(tmp_path / "first" / "allocation.json")
+    for budget in ("r=4", f"params={first.budget_params}"):  # rank 4 of what has ranks, not of the default target
+        code, _, err = call(f"allocate first/allocation.json --method inverted --budget {budget} --output turned")
+        assert code == 0, err
+        assert read_allocation(tmp_path / "turned" / "allocation.json").budget_params == first.budget_params
+    save_toy(tmp_path / "model")
+    for line, word in [
+        ("--method shuffled_layers --budget params=20k", "keeps the allocation's ranks, which cost"),
+        ("--method shuffled_layers --budget params=900k", "keeps its"),
+        ("--method inverted --target mlp_only", "reads no --target"),
+        ("--method inverted --model model", "modules in the allocation are not in model"),
+    ]:
+        code, _, err = call(f"allocate first/allocation.json {line} --output other")
+        assert code == 2
+        assert word in err
+    assert not (tmp_path / "other").exists()
+
+
+def test_nothing_in_the_folder_is_lost_without_being_asked_for(call, tmp_path):
+    first = "allocate --model embedded --target both --budget params=60k --lora_alpha 16 --padded"
+    assert call(first)[0] == 0
+    assert call(first)[0] == 0  # the same one
+    before = (tmp_path / "allocation" / "allocation.json").read_text()
+    code, _, err = call("allocate allocation --method shuffled_layers")
+    assert code == 2
+    assert "error[other-run]: allocation holds another allocation" in err
+    assert "--overwrite" in err
+    assert (tmp_path / "allocation" / "allocation.json").read_text() == before
+    assert (tmp_path / "allocation" / "axolotl.yaml").is_file()
+    odd = "allocate --model embedded --target both --budget params=60k --lora_alpha 33 --overwrite"
+    code, out, err = call(odd)
+    assert code == 0
+    assert "no axolotl.yaml" in out + err
+    names = {file.name for file in (tmp_path / "allocation").iterdir()}  # none of the allocation before
+    assert names == {"adapter_config.json", "allocation.json", "lora_config.py", "plain.json", "train_trl.py"}
+    code, _, err = call(f"{first} --output 'allocation/run 1'")
+    assert code == 0
+    code, out, err = call(f"{first.replace(' --padded', '')} --output 'allocation/run 1/padded' --overwrite")
+    assert code == 2
+    assert "holds an adapter's weights" in err
+
+
+def test_the_next_command_can_be_pasted(call):
+    code, out, err = call("allocate --model embedded --budget r=2 --output 'a b'")
+    assert code == 0
+    assert "--allocation 'a b/allocation.json'" in out + err
+
+
 def test_every_method_divides_the_budget_by_a_profile_of_the_model(call, tmp_path):
     save_toy(tmp_path / "model")
     rows = ({"prompt": f"{chr(97 + i % 20)}{i}", "target": chr(98 + i % 20)} for i in range(60))

@@ -102,6 +102,7 @@ def test_an_allocation_comes_back_from_its_file_as_it_was(tmp_path):
         ({"alphas": {"a": 8, "c": 0}}, "positive"),
         ({"alphas": {"a": 8, "c": float("inf")}}, "positive"),
         ({"used_params": "96"}, "used_params must be a whole number"),
+        ({"used_params": 101}, "used_params 101 are above budget_params 100"),
         ({"method": ""}, "method must be a text"),
         ({"note": 1}, "must be an object with"),
     ],

@@ -107,6 +107,7 @@ complete -c lorascope -n '__fish_seen_subcommand_from allocate' -l method -r -f 
 complete -c lorascope -n '__fish_seen_subcommand_from allocate' -l score -r -f -a 'signal grad_sq lora_sq adam_step snip fisher whitened_diagonal'
 complete -c lorascope -n '__fish_seen_subcommand_from allocate' -l output -r
 complete -c lorascope -n '__fish_seen_subcommand_from allocate' -l padded
+complete -c lorascope -n '__fish_seen_subcommand_from allocate' -l overwrite
 complete -c lorascope -n '__fish_seen_subcommand_from allocate' -l model -r
 complete -c lorascope -n '__fish_seen_subcommand_from allocate' -l trust_remote_code
 complete -c lorascope -n '__fish_seen_subcommand_from allocate' -l no_trust_remote_code

@@ -116,6 +116,7 @@ def test_a_tied_embedding_gets_no_rank():
         ("r=2", 2 * 2 * (3 * 96)),  # two layers of gate, up, down: 32 + 64 each
         ("like=attention_only:r=2", 2 * 2 * (64 + 48 + 48 + 64)),
         ("10%", 2500),
+        ("0.7%", 175),  # 0.7 / 100 * 25_000 is 174.99... in floats
     ],
 )
 def test_a_budget_is_a_number_of_parameters_of_this_model(text, asked):

@@ -22,7 +22,7 @@ def match_budget(modules: Sequence[TargetModule], budget: int) -> dict[str, int]
     return dict(zip((module.path for module in modules), solve(curves, budget), strict=True))
 
 
-def used_params(modules: Sequence[TargetModule], ranks: dict[str, int]) -> int:
+def used_params(modules: Sequence[TargetModule], ranks: Mapping[str, int]) -> int:
     """Trained parameters of these ranks."""
     return sum(module.cost_per_rank * ranks.get(module.path, 0) for module in modules)
 

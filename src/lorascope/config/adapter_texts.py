@@ -12,8 +12,10 @@ from typing import Any
 import yaml
 
 PEFT, PYTHON, AXOLOTL = "adapter_config.json", "lora_config.py", "axolotl.yaml"
-TRL, PLAIN = "train_trl.py", "plain.json"
-"""Files of an exported allocation."""
+TRL, PLAIN, PADDED = "train_trl.py", "plain.json", "padded"
+"""Files of an exported allocation; the last is a folder."""
+
+AXOLOTL_SINCE = "# axolotl from July 2026 on reads the two patterns; to an older one they mean nothing.\n"
 
 
 def adapter_fields(adapter: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def axolotl_text(fields: Mapping[str, Any], head: str, base_model: str) -> str |
     }
     if "target_parameters" in fields:
         values["lora_target_parameters"] = fields["target_parameters"]
-    return head + yaml.safe_dump(values, sort_keys=False, width=120)
+    return head + AXOLOTL_SINCE + yaml.safe_dump(values, sort_keys=False, width=120)
 
 
 def trl_text(fields: Mapping[str, Any], head: str, base_model: str, params: int) -> str:

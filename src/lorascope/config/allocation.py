@@ -96,6 +96,8 @@ def allocation_of(found: object, name: str) -> Allocation:
     for key in ("budget_params", "used_params"):
         if type(found[key]) is not int or found[key] < 0:
             raise _wrong(name, f"{key} must be a whole number")
+    if found["used_params"] > found["budget_params"]:
+        raise _wrong(name, f"used_params {found['used_params']:,} are above budget_params {found['budget_params']:,}")
     for key in ("method", "base_model"):
         if not isinstance(found[key], str) or not found[key]:
             raise _wrong(name, f"{key} must be a text")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from lorascope.config.allocation import Allocation
 from lorascope.errors import ModelError, near
@@ -17,17 +17,8 @@ def allocated_modules(
     A model is the same if its paths are there and its parameters are as many; its name alone may differ (a folder that
     was moved, a local copy of a hub model).
     """
+    refuse_unknown(list(allocation.adapted), modules, model_id=model_id, made_for=allocation.base_model)
     by_path = {module.path: module for module in modules}
-    unknown = [path for path in allocation.adapted if path not in by_path]
-    if unknown:
-        guess = near(unknown[0], by_path)
-        raise ModelError(
-            "allocation-modules",
-            f"{len(unknown)} of the {len(allocation.adapted)} modules in the allocation are not in {model_id}: "
-            f"{unknown[0]}; it was made for {allocation.base_model}",
-            *([f"did you mean: {guess}"] if guess else []),
-            f"--model {allocation.base_model}",
-        )
     used = sum(by_path[path].cost_per_rank * rank for path, rank in allocation.adapted.items())
     if used != allocation.used_params:
         raise ModelError(
@@ -48,3 +39,18 @@ def allocated_modules(
             "an allocation without embedding and head",
         )
     return [module for module in modules if allocation.ranks.get(module.path)]
+
+
+def refuse_unknown(paths: Collection[str], modules: Sequence[TargetModule], *, model_id: str, made_for: str) -> None:
+    """ModelError where a module with a rank is not in the model; `made_for` is the model that has it."""
+    known = {module.path for module in modules}
+    unknown = [path for path in paths if path not in known]
+    if unknown:
+        guess = near(unknown[0], known)
+        raise ModelError(
+            "allocation-modules",
+            f"{len(unknown)} of the {len(paths)} modules in the allocation are not in {model_id}: "
+            f"{unknown[0]}; it was made for {made_for}",
+            *([f"did you mean: {guess}"] if guess else []),
+            f"--model {made_for}",
+        )

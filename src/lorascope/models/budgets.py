@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 from lorascope.config.budget import Budget
 from lorascope.config.experiment import TARGETS
@@ -36,7 +38,7 @@ def budget_params(
     if budget.kind == "params":
         asked = int(budget.amount)
     elif budget.kind == "share":
-        asked = int(budget.amount * total)
+        asked = math.floor(Fraction(budget.text.rstrip("% ")) * total / 100)  # 0.29 * 100 is below 29 in floats
     else:
         alike = like(budget, modules, tied=tied, model_id=model_id) or [targets]
         asked = int(budget.amount) * min(sum(module.cost_per_rank for module in group) for group in alike)

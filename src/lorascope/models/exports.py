@@ -8,6 +8,7 @@ written at one rank by `models/uniform.py`.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 from lorascope.config.adapter_texts import (
     AXOLOTL,
+    PADDED,
     PEFT,
     PLAIN,
     PYTHON,
@@ -66,7 +68,7 @@ class Exports(NamedTuple):
 
 
 def write_exports(base: BaseModel, lora: LoRAConfig, allocation: Allocation, folder: Path) -> Exports:
-    """Write allocation.json and every form of it into `folder`.
+    """Write allocation.json and every form of it into `folder`, in the place of those of another allocation.
 
     `base` may be empty (`load_config_only`). Of `lora` only the dropout is read. Errors: ModelError where the
     allocation is of another model or PEFT cannot do it; RunError where nothing can be written.
@@ -99,6 +101,10 @@ def write_exports(base: BaseModel, lora: LoRAConfig, allocation: Allocation, fol
         folder.mkdir(parents=True, exist_ok=True)
         config.target_modules = fields["target_modules"]
         config.save_pretrained(str(folder))
+        for name in {AXOLOTL, PLAIN} - set(texts):  # of the allocation before
+            (folder / name).unlink(missing_ok=True)
+        if (folder / PADDED / PEFT).is_file():
+            shutil.rmtree(folder / PADDED)
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
@@ -126,7 +132,7 @@ def nearest_plain(modules: Sequence[TargetModule], allocation: Allocation) -> Pl
     found = []
     for count in range(1, len(order) + 1):
         names = order[:count]
-        most = max(min(m.shape) for m in modules if m.path.rpartition(".")[2] in names)
+        most = min(min(m.shape) for m in modules if m.path.rpartition(".")[2] in names)
         r = min(most, allocation.budget_params // sum(whole[name] for name in names))
         if r:
             shared = sum(

@@ -79,10 +79,15 @@ def choose(base: BaseModel, lora: LoRAConfig, *, file: Path | None = None) -> Ch
     return Chosen(modules, tuple(target for target in targets if ranks[target.path]), matched)
 
 
-def budget_of(base: BaseModel, lora: LoRAConfig, modules: Sequence[TargetModule]) -> tuple[list[TargetModule], int]:
-    """The modules that share the budget of the settings, and the parameters that it is on this model."""
+def budget_of(
+    base: BaseModel, lora: LoRAConfig, modules: Sequence[TargetModule], among: Sequence[TargetModule] = ()
+) -> tuple[list[TargetModule], int]:
+    """The modules that share the budget of the settings, and the parameters that it is on this model.
+
+    They are those of the target, or `among`.
+    """
     assert lora.budget is not None
-    targets = select(modules, lora.target, tied=base.tied, model_id=base.model_id)
+    targets = list(among) or select(modules, lora.target, tied=base.tied, model_id=base.model_id)
     total = sum(parameter.numel() for parameter in base.model.parameters())
     budget = parse_budget(lora.budget, TARGETS)
     asked = budget_params(budget, modules, targets, total=total, tied=base.tied, model_id=base.model_id)

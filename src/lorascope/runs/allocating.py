@@ -13,9 +13,13 @@ from lorascope.analysis.budgets import used_params
 from lorascope.analysis.profile_folder import load as load_profile
 from lorascope.analysis.sensitivity import SensitivityProfile
 from lorascope.config.allocation import Allocation, constant_alphas, read_allocation
-from lorascope.errors import ConfigError, pick
+from lorascope.errors import ConfigError, RunError, pick
+from lorascope.models.allocated import allocated_modules, refuse_unknown
 from lorascope.models.target import TargetModule
 from lorascope.runs import rundir
+
+SAFETENSORS = "adapter_model.safetensors"
+"""PEFT's name for an adapter's weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +52,17 @@ def read_source(place: Path) -> Source:
         return Source(model=model or None, ranks=ranks)
     found = read_allocation(place / rundir.ALLOCATION if place.is_dir() else place)
     return Source(model=found.base_model, allocation=found, ranks=dict(found.ranks))
+
+
+def ranked_modules(source: Source, modules: Sequence[TargetModule], *, model_id: str, tied: bool) -> list[TargetModule]:
+    """The modules that a source has ranks of, in the model's order; none for a profile.
+
+    Errors: ModelError where it was made for another model.
+    """
+    if source.allocation is not None:
+        allocated_modules(source.allocation, modules, model_id=model_id, tied=tied)
+    refuse_unknown(source.ranks, modules, model_id=model_id, made_for=source.model or "another model")
+    return [module for module in modules if module.path in source.ranks]
 
 
 def evidence_for(method: str, source: Source | None, score: str | None = None) -> Evidence:
@@ -92,6 +107,23 @@ def allocation_for(
         method=method,
         base_model=base_model,
     )
+
+
+def refuse_other(folder: Path, allocation: Allocation, *, overwrite: bool) -> None:
+    """RunError where writing an allocation into the folder would lose something: another one, an adapter, a run."""
+    for name, what in ((rundir.CONFIG, "a run or a model"), (SAFETENSORS, "an adapter's weights")):
+        if (folder / name).exists():
+            raise RunError("other-run", f"{folder} holds {what}, and no allocation is written there", "--output OTHER")
+    there = folder / rundir.ALLOCATION
+    if overwrite or not there.is_file():
+        return
+    try:
+        same = there.read_text(encoding="utf-8") == allocation.to_json()
+    except (OSError, ValueError):
+        same = False
+    if not same:
+        what = f"{folder} holds another allocation"
+        raise RunError("other-run", what, "--output OTHER", "--overwrite   (replace it)")
 
 
 def spectra_end(targets: Sequence[TargetModule], allocation: Allocation, evidence: Evidence) -> list[str]:

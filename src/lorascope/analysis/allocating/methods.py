@@ -16,11 +16,12 @@ import numpy as np
 from lorascope.analysis.allocating import controls
 from lorascope.analysis.allocating.places import most_rank
 from lorascope.analysis.allocating.wishes import greedy, nearest, shared
-from lorascope.analysis.budgets import match_budget
+from lorascope.analysis.budgets import match_budget, used_params
 from lorascope.errors import ConfigError, DataError, pick
 from lorascope.models.target import TargetModule
 
 Ranks = dict[str, int]
+_GROUPS = ("attention", "mlp")
 Need = Literal["scores", "errors", "spectra", "edges", "ranks"]
 
 
@@ -56,8 +57,9 @@ def allot(
     """Ranks by module path that cost at most `budget` trained parameters, as a method wants them.
 
     The gap below the budget is the smallest that the method's modules and largest ranks allow: for all methods but
-    threshold, gora, efim and eva that of every module at up to full rank. `seed` is read by the controls alone. Errors:
-    UnknownName; ConfigError where the evidence that the method needs is missing for a module; DataError where it has no
+    threshold, mixed, gora, efim and eva that of every module at up to full rank; shuffled_layers costs what the ranks
+    do that it is made of. `seed` is read by the controls alone. Errors: UnknownName; ConfigError where the evidence
+    that the method needs is missing for a module, or its ranks cost more than the budget; DataError where it has no
     signal.
     """
     rule = pick(METHODS, method, "method")
@@ -109,14 +111,17 @@ def _threshold(modules: Sequence[TargetModule], budget: int, evidence: Evidence,
 
 
 def _mixed(modules: Sequence[TargetModule], budget: int, evidence: Evidence, rng: np.random.Generator) -> Ranks:
-    """In every layer the group, attention or MLP, with the larger norm per parameter: one of them, evenly."""
+    """In every layer the group, attention or MLP, with the larger norm per parameter: one of them, evenly.
+
+    What is neither (the embedding, the head) competes with nothing, and stays.
+    """
     weight: dict[tuple[str, int | None], dict[str, list[float]]] = {}
-    for m in modules:
+    for m in (m for m in modules if m.group in _GROUPS):
         sums = weight.setdefault((m.stack, m.layer), {}).setdefault(m.group, [0.0, 0.0])
         sums[0] += evidence.scores[m.path] ** 2
         sums[1] += m.num_experts * m.shape[0] * m.shape[1]
     heavier = {place: max(groups, key=lambda g: groups[g][0] / groups[g][1]) for place, groups in weight.items()}
-    chosen = [m for m in modules if heavier[m.stack, m.layer] == m.group]
+    chosen = [m for m in modules if m.group not in _GROUPS or heavier[m.stack, m.layer] == m.group]
     return {m.path: 0 for m in modules} | match_budget(chosen, budget)
 
 
@@ -157,6 +162,10 @@ def _inverted(modules: Sequence[TargetModule], budget: int, evidence: Evidence, 
 
 
 def _over_layers(modules: Sequence[TargetModule], budget: int, evidence: Evidence, rng: np.random.Generator) -> Ranks:
+    cost = used_params(modules, evidence.ranks)
+    if cost > budget:
+        what = f"--method shuffled_layers keeps the allocation's ranks, which cost {cost:,} of {budget:,} parameters"
+        raise ConfigError("method-needs", what, "the same without --budget", "--method shuffled_kinds")
     return controls.over_layers(modules, evidence.ranks, rng)
 
 
