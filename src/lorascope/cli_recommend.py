@@ -13,6 +13,7 @@ from lorascope import __version__
 from lorascope.cli_options import WIDTH, Option, screen_options, setting_options
 from lorascope.cli_split import Given
 from lorascope.config.presets import PRESETS
+from lorascope.config.settings import words as texts
 from lorascope.errors import ConfigError, RunError
 from lorascope.report.terminal import Console
 from lorascope.runs import rundir
@@ -45,7 +46,7 @@ def recommend_options() -> list[Option]:
             flag="preset", kind="value", group="recommend", metavar="NAME", suggestions=tuple(PRESETS),
             help="Start from a named configuration (lorascope ls presets); flags go over it.",
         ),
-        *setting_options(
+        *_settings(
             (
                 "model", "dtype", "device_map", "attn_implementation", "trust_remote_code", "target", "r", "lora_alpha",
                 "lora_dropout", "budget", *_DATA, "batch_size", "grad_accum", "lr", "lr_scheduler", "optim",
@@ -56,10 +57,19 @@ def recommend_options() -> list[Option]:
     ]  # fmt: skip
 
 
+def _settings(names: tuple[str, ...]) -> list[Option]:
+    """Options for settings, the target with what stands for it here where nobody types it."""
+    text = texts()["lora.target"].partition(" [")[0]  # without the reason of a default that is not this one
+    own = f"{text} (default: the preset's, else the profile's, else both)"
+    return [replace(o, help=own) if o.flag == "target" else o for o in setting_options(names)]
+
+
 def recommend(given: Given, console: Console) -> Any:
     """`lorascope recommend [PROFILE]`: a profile's recommendation, or that of a probe made for it."""
     folder = Path(given.get("output", "adapter"))
     place = Path(given.arguments[0]) if given.arguments else None
+    if not given.get("prove"):
+        _refuse_to_unprove(given, folder)
     resolved = _resolved(given, place)
     config = resolved.config
     budget = config.lora.budget
@@ -85,7 +95,7 @@ def recommend(given: Given, console: Console) -> Any:
     told = found.to_dict() | {
         "profile": os.path.relpath(place or _home(folder), folder),
         "command": command,
-        "notes": list(written.notes),
+        "notes": [*found.notes, *written.notes],
     }
     rundir.write_json(folder / rundir.RECOMMENDATION, told)
     write_recommendation_page(folder)
@@ -98,7 +108,7 @@ def recommend(given: Given, console: Console) -> Any:
             *_wrapped("compared", names), *(line for said in found.proof.words() for line in _wrapped("", said))
         )
     console.out(*textwrap.wrap(found.why, WIDTH))
-    console.note(*(f"  note      {note}" for note in written.notes))
+    console.note(*(f"  note      {note}" for note in told["notes"]))
     console.saved(folder)
     console.saved(folder / rundir.REPORT)
     console.next(f"{command} --plan")
@@ -111,16 +121,32 @@ def _wrapped(name: str, words: str) -> list[str]:
     return [f"{name:<9} {first}", *(f"{'':10}{line}" for line in more)]
 
 
+def _refuse_to_unprove(given: Given, folder: Path) -> None:
+    """RunError where the folder holds a proven recommendation, which one without proof would replace."""
+    try:
+        there = rundir.read_json(folder / rundir.RECOMMENDATION)
+        said = there["proof"]["words"][0]
+    except (RunError, TypeError, LookupError):  # nothing that could be lost
+        return
+    what = f"{folder} holds a recommendation with its proof ({said}), and this one would have none"
+    again = shlex.join(["lorascope", given.verb, *given.words, "--prove"])
+    raise RunError("other-run", what, f"{again}   (go on with it)", "--output OTHER")
+
+
 def _resolved(given: Given, place: Path | None) -> Resolved:
-    """The settings; model, data and target are the profile's where nobody typed them, the budget what --r costs."""
+    """The settings; model and data are the profile's where nobody typed them, the budget what --r costs.
+
+    The target is the one that was typed, the preset's, the profile's, both: the first that there is.
+    """
     from lorascope.config.load import resolve
 
-    flags = dict(given.settings)
-    if place is not None:
-        about = _about(place)
-        flags = {**about, **flags}
     preset = given.get("preset")
-    flags.setdefault("target", "both")
+    flags = {"target": "both"}
+    if place is not None:
+        flags |= _about(place)
+    if preset is not None:
+        del flags["target"]
+    flags |= given.settings
     if "budget" not in flags:
         r = resolve(flags, preset=preset).config.lora.r
         flags["budget"] = f"r={r}"

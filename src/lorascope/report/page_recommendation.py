@@ -78,7 +78,7 @@ def _sure(proof: Mapping[str, Any] | None) -> list[str]:
             "A profile says where the gradient is. Which ranks train better takes trainings to tell (--prove).",
         ]
     return [
-        f"{len(proof['seeds'])} fresh seeds, paired",
+        "nothing was decided" if proof["effect"] is None else f"{len(proof['seeds'])} fresh seeds, paired",
         *(f"{words[0].upper()}{words[1:]}." for words in proof["words"][1:]),
         "The interval is 95 % over seeds, of short trainings on these rows; it says nothing of other data or of longer "
         "trainings. Candidates and learning rates were chosen on other rows and another seed.",
@@ -108,7 +108,9 @@ def _choice(told: Mapping[str, Any]) -> dict[str, Any]:
         "proof": None
         if proof is None
         else {
-            "effect": {
+            "effect": None
+            if proof["effect"] is None
+            else {
                 "name": f"{proof['winner']['candidate']} minus uniform",
                 "effect": proof["effect"],
                 "ci_low": proof["ci_low"],

@@ -9,20 +9,23 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from lorascope.analysis.paired import interval, test_of
 from lorascope.config.allocation import Allocation
 from lorascope.config.experiment import ExperimentConfig
 from lorascope.errors import RunError, TrainingError
+from lorascope.models.base import BaseModel
 from lorascope.report.terminal import Console
 from lorascope.runs import rundir
 from lorascope.runs.trials import Bench, trial
+from lorascope.training.encoding import Encoded
 
 REFERENCE = "uniform"
 STEPS, SEEDS, RATIO, WIDEST = 20, 5, 3.0, 3
@@ -30,6 +33,8 @@ STEPS, SEEDS, RATIO, WIDEST = 20, 5, 3.0, 3
 so many steps of that beyond the first two."""
 HELD_OUT = 200
 """Most held-out rows of either sort."""
+MARKS = 16
+"""Numbers of every weight by which a base model is known again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +60,20 @@ class Proof:
     """The best candidate that is not uniform."""
     uniform: Arm
     """Uniform at its own best learning rate."""
+    parameters: tuple[int, int]
+    """What the winner and uniform train."""
     steps: int
     seeds: tuple[int, ...]
-    differences: tuple[float, ...]
-    """Winner minus uniform for every seed, nats per answer token on test rows; below 0 the winner is better."""
-    effect: float
-    ci_low: float
-    ci_high: float
+    """None where an arm trained at no learning rate, so that there is nothing to compare."""
+    differences: tuple[float | None, ...]
+    """Winner minus uniform for every seed, nats per answer token on test rows; below 0 the winner is better. None where
+    one of the two diverged."""
+    effect: float | None
+    """None, as its interval, where anything diverged."""
+    ci_low: float | None
+    ci_high: float | None
+    diverged: tuple[str, ...]
+    """Which arm diverged at which seed, or trained at no learning rate; then nothing is decided."""
     at_edge: tuple[str, ...]
     """Arms whose learning rate is the largest or smallest that was tried."""
     rounds: tuple[dict[str, Any], ...]
@@ -70,25 +82,45 @@ class Proof:
     @property
     def verdict(self) -> str:
         """better, worse or undecided."""
+        if self.ci_low is None or self.ci_high is None:
+            return "undecided"
         return "better" if self.ci_high < 0 else "worse" if self.ci_low > 0 else "undecided"
 
     def words(self) -> list[str]:
         """What it says, in lines."""
-        lines = [
-            f"{self.winner.candidate} against uniform: {self.effect:+.4f} nats per answer token "
-            f"[{self.ci_low:+.4f}, {self.ci_high:+.4f}], {self.verdict}",
-            f"{len(self.seeds)} fresh seeds x {self.steps} steps on test rows ({test_of(len(self.seeds))}), same "
-            f"parameters; learning rates {self.winner.lr:g} and {self.uniform.lr:g}, each its own best",
-        ]
+        against = f"{self.winner.candidate} against uniform"
+        if self.effect is None:
+            lines = [f"{against}: {self.verdict}, since {' and '.join(self.diverged)}"]
+        else:
+            lines = [
+                f"{against}: {self.effect:+.4f} nats per answer token "
+                f"[{self.ci_low:+.4f}, {self.ci_high:+.4f}], {self.verdict}"
+            ]
+        if self.seeds:
+            test = "no test" if self.effect is None else test_of(len(self.seeds))
+            mine, even = self.parameters
+            same = "same parameters" if mine == even else f"{mine:,} and {even:,} parameters"
+            lines.append(
+                f"{len(self.seeds)} fresh seeds x {self.steps} steps on test rows ({test}), {same}; learning rates "
+                f"{self.winner.lr:g} and {self.uniform.lr:g}, each its own best"
+            )
         return lines + [f"the learning rate of {arm} is the last one that was tried" for arm in self.at_edge]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return asdict(self) | {"verdict": self.verdict, "words": self.words()}
+        """As JSON has it: null for a loss that diverged, and for the ends of an interval of too few seeds."""
+        rounds = [
+            {**found, "arms": [{**arm, "loss": _finite(arm["loss"])} for arm in found["arms"]]} for found in self.rounds
+        ]
+        ends = {"ci_low": _finite(self.ci_low), "ci_high": _finite(self.ci_high)}
+        return asdict(self) | ends | {"rounds": rounds, "verdict": self.verdict, "words": self.words()}
+
+
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and math.isfinite(number) else None
 
 
 def prove(
-    candidates: Sequence[str],
+    candidates: Mapping[str, int],
     measure: Measure,
     *,
     lr: float,
@@ -99,9 +131,10 @@ def prove(
 ) -> Proof:
     """Halve the candidates, each at `lr` and RATIO times that, by validation loss; then compare two on test rows.
 
-    `candidates` has REFERENCE among two at least. A round keeps the better half and doubles the steps, until one arm is
-    left beside one of uniform, which is never dropped. Both are tuned: their learning rates move on until both
-    neighbours are worse. Fresh seeds follow `seed`.
+    `candidates`: name -> trained parameters, with REFERENCE among two at least. A round keeps the better half and
+    doubles the steps, until one arm is left beside one of uniform, which is never dropped. Both are tuned: their
+    learning rates move on until both neighbours are worse. Fresh seeds follow `seed`. Nothing is decided where a
+    training of the last comparison diverges, or where one of the two trains at no learning rate.
     """
     arms = [Arm(candidate=name, lr=rate) for name in candidates for rate in (lr, RATIO * lr)]
     rounds: list[dict[str, Any]] = []
@@ -120,22 +153,42 @@ def prove(
     first = {arm.candidate: arm for arm in arms}
     say(f"learning rates of {' and '.join(sorted(first))}, {steps} steps")
     tuned = {name: _tuned(arm, lambda a: measure(a, steps, seed, "validation")) for name, arm in first.items()}
-    uniform, uniform_edge = tuned.pop(REFERENCE)
-    winner, winner_edge = next(iter(tuned.values()))
-    fresh = tuple(seed + 1 + i for i in range(seeds))
-    say(f"{winner} against {uniform}: {seeds} fresh seeds each, {steps} steps")
-    pairs = [(measure(winner, steps, s, "test"), measure(uniform, steps, s, "test")) for s in fresh]
-    differences = np.array([a - b for a, b in pairs])
-    low, high = interval(differences)
+    uniform = tuned.pop(REFERENCE)
+    winner = next(iter(tuned.values()))
+    both = (winner, uniform)
+    diverged = [f"{found.arm.candidate} trained at no learning rate that was tried" for found in both if found.failed]
+    fresh = () if diverged else tuple(seed + 1 + i for i in range(seeds))
+    pairs: list[list[float]] = []
+    if fresh:
+        say(f"{winner.arm} against {uniform.arm}: {seeds} fresh seeds each, {steps} steps")
+        pairs = [[measure(found.arm, steps, s, "test") for found in both] for s in fresh]
+    for s, pair in zip(fresh, pairs, strict=True):
+        lost = [found.arm for found, loss in zip(both, pair, strict=True) if not math.isfinite(loss)]
+        diverged += [f"{arm} diverged at seed {s}" for arm in lost]
+    differences = [a - b if math.isfinite(a) and math.isfinite(b) else None for a, b in pairs]
+    known = np.array([one for one in differences if one is not None])
+    low, high = (None, None) if diverged else interval(known)
     return Proof(
-        winner=winner, uniform=uniform, steps=steps, seeds=fresh, differences=tuple(differences.tolist()),
-        effect=float(differences.mean()), ci_low=low, ci_high=high, rounds=tuple(rounds),
-        at_edge=tuple(str(arm) for arm, edge in ((winner, winner_edge), (uniform, uniform_edge)) if edge),
+        winner=winner.arm, uniform=uniform.arm,
+        parameters=(candidates[winner.arm.candidate], candidates[REFERENCE]),
+        steps=steps, seeds=fresh, differences=tuple(differences), effect=None if diverged else float(known.mean()),
+        ci_low=low, ci_high=high, diverged=tuple(diverged), rounds=tuple(rounds),
+        at_edge=tuple(str(found.arm) for found in both if found.at_edge and not found.failed),
     )  # fmt: skip
 
 
-def _tuned(arm: Arm, loss: Callable[[Arm], float]) -> tuple[Arm, bool]:
-    """The arm at the learning rate whose neighbours are both worse; True where that was not found within WIDEST."""
+class _Tuned(NamedTuple):
+    """An arm at the best learning rate that was tried."""
+
+    arm: Arm
+    at_edge: bool
+    """No learning rate whose neighbours are both worse was found within WIDEST."""
+    failed: bool
+    """It diverged at every one."""
+
+
+def _tuned(arm: Arm, loss: Callable[[Arm], float]) -> _Tuned:
+    """The arm at the learning rate whose neighbours are both worse; down from one that diverges as they do."""
     tried: dict[int, float] = {}
 
     def at(place: int) -> float:
@@ -143,13 +196,14 @@ def _tuned(arm: Arm, loss: Callable[[Arm], float]) -> tuple[Arm, bool]:
             tried[place] = loss(replace(arm, lr=arm.lr * RATIO**place))
         return tried[place]
 
-    best = 0
+    best, edge = 0, True
     while abs(best) <= WIDEST:
         better = min((best - 1, best + 1), key=at)
-        if at(better) >= at(best):
-            return replace(arm, lr=arm.lr * RATIO**best), False
+        if at(better) >= at(best) and math.isfinite(at(best)):
+            edge = False
+            break
         best = better
-    return replace(arm, lr=arm.lr * RATIO**best), True
+    return _Tuned(replace(arm, lr=arm.lr * RATIO**best), edge, not math.isfinite(at(best)))
 
 
 def measured(
@@ -157,13 +211,15 @@ def measured(
 ) -> Measure:
     """Trainings of these allocations, looked up in the file `rows` and added to it."""
     known = _read(rows)
+    base, train = _digest(_base_marks(bench.base)), _digest(_rows_marks(bench.rows.train))
+    held_out = {name: _digest(_rows_marks(those)) for name, those in bench.held_out.items()}
 
     def measure(arm: Arm, steps: int, seed: int, on: str) -> float:
         training = replace(config.training, lr=arm.lr, max_steps=steps, seed=seed, warmup_steps=None,
                            eval_every=None, save_every=None)  # fmt: skip
         run = replace(config, training=training)
         allocation = allocations[arm.candidate]
-        key = _key(run, allocation, on, len(bench.held_out[on]))
+        key = _key(run, allocation, on, (base, train, held_out[on]))
         if key not in known:
             try:
                 loss = trial(run, bench, allocation, on=on).mean
@@ -171,9 +227,10 @@ def measured(
                 if error.code != "nan-loss":
                     raise
                 loss = math.inf
+            loss = loss if math.isfinite(loss) else math.inf
             row = {"key": key, **asdict(arm), "steps": steps, "seed": seed, "on": on}
             with rundir.writing(rows.parent), rows.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({**row, "loss": loss if loss < math.inf else None}) + "\n")
+                file.write(json.dumps({**row, "loss": _finite(loss)}) + "\n")
             known[key] = loss
             console.note(f"  {on:<10} {arm!s:<28} {steps:>5} steps  seed {seed}  {loss:.4f}")
         return known[key]
@@ -181,12 +238,38 @@ def measured(
     return measure
 
 
-def _key(config: ExperimentConfig, allocation: Allocation, on: str, rows: int) -> str:
-    """Sixteen hex digits over everything that can change the loss of a training."""
+def _key(config: ExperimentConfig, allocation: Allocation, on: str, digests: Sequence[str]) -> str:
+    """Sixteen hex digits over everything that can change the loss of a training.
+
+    `digests`: of the base model, the training rows and the held-out rows, which a name stays the same without.
+    """
     kept: dict[str, Any] = {name: asdict(getattr(config, name)) for name in ("model", "data", "training")}
     kept |= {"dropout": config.lora.lora_dropout, "ranks": allocation.adapted, "alphas": dict(allocation.alphas)}
-    text = json.dumps([kept, on, rows], sort_keys=True)
+    text = json.dumps([kept, on, *digests], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _digest(marks: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for mark in marks:
+        digest.update(mark)
+    return digest.hexdigest()[:16]
+
+
+def _rows_marks(rows: Sequence[Encoded]) -> Iterator[bytes]:
+    """Every row's tokens and where its answers are, each behind its length."""
+    for row in rows:
+        flat = [len(row.input_ids), *row.input_ids, len(row.answers), *(end for span in row.answers for end in span)]
+        yield np.array(flat, dtype=np.int64).tobytes()
+
+
+def _base_marks(base: BaseModel) -> Iterator[bytes]:
+    """The revision, the number format, and the first numbers of every weight: what a folder's name stays the same
+    without, at the cost of no pass over the weights."""
+    yield f"{base.revision} {base.dtype}".encode()
+    for name, weight in base.model.named_parameters():
+        some = [] if weight.is_meta else weight.detach().reshape(-1)[:MARKS].to(torch.float32).tolist()
+        yield f"{name} {tuple(weight.shape)} {some}".encode()
 
 
 def _read(rows: Path) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 
 from lorascope.analysis.allocating.evidence import evidence_of, possible
 from lorascope.analysis.allocating.methods import Evidence
+from lorascope.analysis.allocating.places import most_rank
 from lorascope.analysis.allocating.preference import Preference, preference
 from lorascope.analysis.budgets import by_kind
 from lorascope.analysis.sensitivity import SensitivityProfile
 from lorascope.config.allocation import Allocation
 from lorascope.config.experiment import ExperimentConfig, LoRAConfig
-from lorascope.errors import DataError
+from lorascope.errors import ConfigError, DataError
 from lorascope.models.base import BaseModel, load_config_only
 from lorascope.models.modules import find_modules
 from lorascope.models.target import TargetModule
@@ -28,8 +30,10 @@ from lorascope.runs.trials import open_bench
 METHOD = "uniform"
 """What is recommended where nothing is trained: the method that was shown to beat even ranks over tasks
 (studies/allocation). None has been."""
+PLAIN = (REFERENCE, "attention_only", "mlp_only")
+"""Candidates that need nothing of a profile."""
 METHODS = ("threshold", "adam_first_step", "spectral", "attribution", "proportional", "gora", "whitened")
-"""Candidates of a proof besides uniform, attention alone and MLP alone, as far as the profile has their scores."""
+"""Candidates of a proof besides the plain ones, as far as the profile has their scores."""
 MOST = 8
 """Candidates of a proof."""
 SCORES = ("spectrum", "gora")
@@ -45,6 +49,8 @@ class Recommendation:
     """The modules that shared the budget."""
     preference: Preference
     candidates: Mapping[str, Allocation]
+    left_out: Mapping[str, str]
+    """What is no candidate -> why."""
     proof: Proof | None = None
 
     @property
@@ -57,14 +63,27 @@ class Recommendation:
             if self.allocation.method != REFERENCE:
                 return f"Use {self.allocation.method}: {used}. It beat uniform on this task."
             return f"No preference found. Use uniform: {used}. No candidate was shown to beat it on this task."
+        if self.allocation.method in METHODS:
+            return f"Use {self.allocation.method}: {used}. {self.preference} It was not tried here against uniform."
+        if self.allocation.method != REFERENCE:
+            return f"Use {self.allocation.method}: {used}. It beat uniform over tasks; here it was not tried."
         if not self.preference.decided:
-            return f"No preference found. Use uniform: {used}. {self.preference}"
-        if self.allocation.ranks == self.candidates[REFERENCE].ranks:
-            return (
+            said = f"No preference found. Use uniform: {used}. {self.preference}"
+        else:
+            said = (
                 f"Use uniform: {used}. {self.preference} That other ranks beat even ones for that reason has not been "
                 "shown."
             )
-        return f"Use {self.allocation.method}: {used}. {self.preference} It was not tried here against uniform."
+        if _applies(self.preference) and METHOD not in self.candidates:
+            why = self.left_out.get(METHOD, "the profile or the target lacks what it is made of")
+            said += f" {METHOD}, which would be recommended, is no candidate: {why}."
+        return said
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know beside the reason."""
+        told = "; ".join(f"{name}: {why}" for name, why in self.left_out.items())
+        return (f"no candidates: {told}",) if told else ()
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -80,6 +99,7 @@ class Recommendation:
                 }
                 for name, found in self.candidates.items()
             },
+            "left_out": dict(self.left_out),
             "proof": None if self.proof is None else self.proof.to_dict(),
             "allocation": self.allocation.to_dict(),
         }
@@ -87,10 +107,15 @@ class Recommendation:
 
 def candidates(
     profile: SensitivityProfile, targets: Sequence[TargetModule], asked: int, *, scaling: float, base_model: str
-) -> dict[str, Allocation]:
-    """At most MOST allocations of one budget by name, uniform first.
+) -> tuple[dict[str, Allocation], dict[str, str]]:
+    """At most MOST allocations of one budget by name, uniform first; and what is none of them, with the reason.
 
-    attention_only and mlp_only are even ranks over that group alone. What has the ranks of an earlier one is left out.
+    attention_only and mlp_only are even ranks over that group alone. A candidate is one whose trained parameters fall
+    short of the budget by less than one rank of a module costs: of the cheapest that has an adapter and is not yet at
+    full rank, or of the cheapest with an adapter where all of them are. So what is left is too little for a whole rank,
+    and a group that ends at full rank below the budget is left out, as is a method whose own limits end its ranks
+    there. Uniform stays whatever it costs. Left out is also what has no signal, no rank, or the ranks of an earlier
+    one.
     """
 
     def made(method: str, among: Sequence[TargetModule], evidence: Evidence) -> Allocation:
@@ -98,6 +123,7 @@ def candidates(
         return replace(found, ranks={target.path: found.ranks.get(target.path, 0) for target in targets})
 
     every = {REFERENCE: made("uniform", targets, Evidence())}
+    left_out: dict[str, str] = {}
     for name, group in (("attention_only", "attention"), ("mlp_only", "mlp")):
         among = [target for target in targets if target.group == group]
         if among:
@@ -106,25 +132,72 @@ def candidates(
     for method in (name for name in METHODS if name in held):
         try:
             every[method] = made(method, targets, evidence_of(profile, method))
-        except DataError:  # no signal, or a score that is not finite: this method has nothing to say here
-            continue
+        except DataError as error:  # no signal, or a score that is not finite: this method has nothing to say here
+            left_out[method] = error.what
     kept: dict[str, Allocation] = {}
     for name, found in every.items():
-        new = found.adapted and not any(found.ranks == other.ranks for other in kept.values())
-        if new and len(kept) < MOST:  # without a rank the budget is below the group's cheapest module
+        same = [other for other, its in kept.items() if its.ranks == found.ranks]
+        if not found.adapted:
+            left_out[name] = "its cheapest module costs more than the budget"
+        elif same:
+            left_out[name] = f"it has the ranks of {same[0]}"
+        elif name != REFERENCE and _falls_short(found, targets):
+            left_out[name] = f"its ranks end at {found.used_params:,} of {asked:,} parameters"
+        elif len(kept) == MOST:
+            left_out[name] = f"there are {MOST} before it"
+        else:
             kept[name] = found
-    return kept
+    return kept, left_out
+
+
+def _falls_short(found: Allocation, targets: Sequence[TargetModule]) -> bool:
+    """Whether a rank more would have stayed within the budget: see `candidates`."""
+    adapted = [target for target in targets if found.ranks[target.path]]
+    open_ones = [target for target in adapted if found.ranks[target.path] < most_rank(target)]
+    rank_more = min(target.cost_per_rank for target in open_ones or adapted)
+    return found.budget_params - found.used_params >= rank_more
+
+
+def _applies(seen: Preference) -> bool:
+    """Whether METHOD is what is recommended: a plain one always, one that reads the profile if that says something."""
+    return METHOD in PLAIN or seen.decided
+
+
+def _refuse_unseen(profile: SensitivityProfile, targets: Sequence[TargetModule], target: str, base_model: str) -> None:
+    """ConfigError where the target has modules that the profile did not look at."""
+    seen = set(profile.parts["module"])
+    unseen = [module.path for module in targets if module.path not in seen]
+    if not unseen:
+        return
+    about = profile.about
+    options = about.get("options", {}).get("target")
+    probe = ["lorascope", "probe", "--model", base_model, "--dataset", str(about.get("dataset", "DATASET"))]
+    if about.get("data", {}).get("source") == "builtin":
+        probe += ["--data_source", "builtin"]
+    raise ConfigError(
+        "method-needs",
+        f"the profile did not look at {len(unseen)} of the {len(targets)} modules of --target {target} in "
+        f"{base_model}, such as {unseen[0]}",
+        shlex.join([*probe, "--target", target, "--scores", *SCORES, "--overwrite"]),
+        *([f"--target {options}   (what it looked at)"] if options and options != target else []),
+    )
 
 
 def recommend_from(profile: SensitivityProfile, base: BaseModel, lora: LoRAConfig) -> Recommendation:
-    """What a profile recommends for the budget of the settings, without training anything. `base` may be empty."""
+    """What a profile recommends for the budget of the settings, without training anything. `base` may be empty.
+
+    Errors: ConfigError where the target has modules that the profile did not look at; those of a budget.
+    """
     targets, asked = budget_of(base, lora, find_modules(base.model))
-    found = candidates(profile, targets, asked, scaling=lora.lora_alpha / lora.r, base_model=base.model_id)
+    _refuse_unseen(profile, targets, lora.target, base.model_id)
+    found, left_out = candidates(profile, targets, asked, scaling=lora.lora_alpha / lora.r, base_model=base.model_id)
     seen = preference(profile)
     chosen = found[REFERENCE]
-    if seen.decided:
-        chosen = found.get(METHOD, chosen)  # its ranks may be those of uniform
-    return Recommendation(allocation=chosen, targets=tuple(targets), preference=seen, candidates=found)
+    if _applies(seen):
+        chosen = found.get(METHOD, chosen)
+    return Recommendation(
+        allocation=chosen, targets=tuple(targets), preference=seen, candidates=found, left_out=left_out
+    )
 
 
 def recommend(
@@ -153,14 +226,16 @@ def prove_it(
     Rows of the trainings are in `folder`, which goes on where it was. `sizes` are steps and seeds of `prove`.
     """
     if len(found.candidates) < 2:
-        raise DataError("no-signal", "there is no candidate beside uniform", "--target both", "probe with --scores")
+        what = "; ".join(("there is no candidate beside uniform", *found.notes))
+        raise DataError("no-signal", what, "--target both", "a smaller --budget", "probe with --scores")
     with rundir.locked(folder, other="--output OTHER"):
         with rundir.writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         bench = open_bench(config, test=HELD_OUT, validation=HELD_OUT, console=console)
         measure = measured(config, bench, found.candidates, folder / rundir.PROOF, console)
         proof = prove(
-            list(found.candidates), measure, lr=config.training.lr, seed=config.training.seed,
+            {name: one.used_params for name, one in found.candidates.items()}, measure,
+            lr=config.training.lr, seed=config.training.seed,
             say=lambda text: console.note(f"  proof     {text}"), **sizes,
         )  # fmt: skip
     better = found.candidates[proof.winner.candidate if proof.verdict == "better" else REFERENCE]

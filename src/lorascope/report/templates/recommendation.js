@@ -22,6 +22,15 @@ function proofOf(proof) {
   return [
     make("h3", {}, "Against uniform, on test rows"),
     ...proof.words.map((words) => make("p", { class: "small" }, words)),
+    ...(proof.effect ? effectOf(proof) : []),
+    make("h3", {}, "How the two were chosen, on validation rows"),
+    scrolled("rounds", table(["steps", "candidate", "learning rate", "validation loss"], proof.rounds)),
+  ];
+}
+
+/** The difference as a picture, and each seed's. */
+function effectOf(proof) {
+  return [
     effectChart({
       title: "difference to uniform",
       unit: "nats per answer token; below 0 is better than uniform",
@@ -32,7 +41,5 @@ function proofOf(proof) {
       ["mean", proof.effect.effect, proof.effect.ci_low, proof.effect.ci_high],
       ...proof.seeds.map(([seed, difference]) => [`seed ${seed}`, difference, null, null]),
     ]),
-    make("h3", {}, "How the two were chosen, on validation rows"),
-    scrolled("rounds", table(["steps", "candidate", "learning rate", "validation loss"], proof.rounds)),
   ];
 }
