@@ -130,39 +130,43 @@ def _dots(
 
 
 def prediction(plan: dict[str, Any], rows: Sequence[dict[str, Any]], made: dict[str, Any]) -> Any:
-    """Rank correlation of every score with realised gain and with knock-out, a panel for each task."""
+    """Rank correlation of every score with the realised gain, summed and per weight, a panel for each task."""
     found = predictions.correlated(plan["prediction"], rows, made)
     tasks = [task for task in TASKS if any(v["task"] == task for v in found)]
     scores = list(dict.fromkeys(v["score"] for v in found))
     with style.styled():
         about = f"Lab base (4.7 M parameters), {found[0]['placements']} placements of equal parameters"
         figure = style.new_figure(
-            1.5 + 4.2 * len(tasks), 2.0 + 0.3 * len(scores), "Does a score say beforehand what a placement is worth?",
+            1.5 + 4.2 * len(tasks), 2.0 + 0.36 * len(scores), "Does a score say beforehand what a placement is worth?",
             f"{about}, {plan['prediction']['steps']} steps",
         )  # fmt: skip
         panels = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
-        looks = {"gain": (style.INK, "o", "gain of training it alone"), "knock_out": ("#CC79A7", "s", "knock-out")}
+        looks = {"sum": (style.INK, -0.15, "summed"), "weight": ("#CC79A7", 0.15, "per weight")}
         for ax, task in zip(panels, tasks, strict=True):
-            mine = {v["score"]: v for v in found if v["task"] == task}
-            for what, (color, marker, label) in looks.items():
-                x, y = zip(*[(mine[s][what], i) for i, s in enumerate(scores) if s in mine], strict=True)
-                face = color if what == "gain" else "white"
-                ax.plot(x, y, linestyle="none", marker=marker, color=color, markerfacecolor=face, label=label)
+            for per, (color, shift, label) in looks.items():
+                mine = [v for v in found if (v["task"], v["per"]) == (task, per)]
+                at = [scores.index(v["score"]) + shift for v in mine]
+                face = color if per == "sum" else "white"
+                ax.hlines(at, *zip(*(v["gain_interval"] for v in mine), strict=True), color=color, linewidth=1.6)
+                ax.plot(
+                    [v["gain"] for v in mine], at, linestyle="none", marker="o", color=color, markerfacecolor=face,
+                    label=label,
+                )  # fmt: skip
             ax.axvline(0, color=style.SOFT, linewidth=0.9)
             ax.set_xlim(-1.05, 1.05)
-            ax.set_yticks(range(len(scores)), scores)
+            ax.set_yticks(range(len(scores)), ["number of weights" if s == "weights" else s for s in scores])
             ax.set_ylim(len(scores) - 0.5, -0.5)
             ax.tick_params(axis="y", length=0)
-            ax.set_xlabel("Spearman's rho over the placements")
+            ax.set_xlabel("Spearman's rho with the gain")
             ax.set_title(TASKS[task])
             ax.grid()
         figure.legend(*panels[0].get_legend_handles_labels(), loc="upper right", ncols=2)
         style.add_notes(
             figure,
             [
-                "A score of a placement is the sum of the probe's values over its modules",
-                "Gain: untrained loss minus the loss with this placement trained alone",
-                "Knock-out: what uniform adapters lose without the placement's. One seed, validation rows",
+                "Gain: untrained loss minus the loss with this placement trained alone; one seed, validation rows",
+                "Summed: over all weights of the placement. The number of weights knows nothing of the task",
+                "Lines: 95 %, over placements",
             ],
         )
     return figure

@@ -1,6 +1,7 @@
 """Allocations of ranks against even ones, as plan.json lays down: `python studies/allocation/study.py STAGE`.
 
-Stages, in their order: ranks (a probe of every task, allocations.json), screen, lrs, confirm, second, prediction; `all`
+Stages, in their order: ranks (a probe of every task, allocations.json), screen, lrs, confirm, second, prediction, and
+same_rate, which is not in the plan: uniform once more where MLP alone was confirmed at another learning rate. `all`
 goes through them. Each run appends one line to rows.jsonl and is not run again, so that the study can be stopped at any
 time and goes on where it was. `--minutes N` begins no run after N minutes; `--part 0/2` and `--part 1/2` are two jobs
 side by side. `--table` prints what the rows say.
@@ -26,7 +27,7 @@ sys.path.insert(0, str(HERE.parent))
 import rows as records  # noqa: E402  (the module beside the studies, which are no package)
 
 PLAN, ROWS, RANKS = (HERE / name for name in ("plan.json", "rows.jsonl", "allocations.json"))
-STAGES = ("ranks", "screen", "lrs", "confirm", "second", "prediction")
+STAGES = ("ranks", "screen", "lrs", "confirm", "second", "prediction", "same_rate")
 
 
 # ---- settings --------------------------------------------------------------------------------------------------------
@@ -84,6 +85,7 @@ def ranks_of(plan: dict[str, Any], lab: Path, task: str, budget: str) -> dict[st
         name: {path: float(f"{value:.6g}") for path, value in zip(found["module"], found["value"], strict=True)}
         for name, found in tables.items()
     }
+    scores["weights"] = {t.path: t.num_experts * t.shape[0] * t.shape[1] for t in targets}
     return {"allocations": arms, "scores": scores, "batches": profile.n, "tau": profile.tau}
 
 
@@ -149,19 +151,30 @@ def runs_of(plan: dict[str, Any], stage: str, rows: Sequence[dict[str, Any]]) ->
     if stage in ("confirm", "second"):
         budget = confirm["budget"] if stage == "confirm" else "second"
         return [
-            run(task=t, budget=budget, arm=a, lr=best_lr(rows, t, budget, a)[0], seed=s)
+            run(task=t, budget=budget, arm=a, lr=best_lr(rows, t, budget, a, confirm["lrs"])[0], seed=s)
             for s in confirm["seeds"] for t in plan["tasks"] for a in budgets[budget]
+        ]  # fmt: skip
+    if stage == "same_rate":
+        rates = {t: [best_lr(rows, t, confirm["budget"], a)[0] for a in ("mlp_only", "uniform")] for t in plan["tasks"]}
+        return [
+            run(task=t, budget=confirm["budget"], arm="uniform", lr=rates[t][0], seed=s)
+            for s in confirm["seeds"] for t in plan["tasks"] if rates[t][0] != rates[t][1]
         ]  # fmt: skip
     places = [f"{kind}.{band}" for kind in plan["prediction"]["kinds"] for band in range(plan["prediction"]["bands"])]
     return [run(task=t, arm=a) for t in plan["prediction"]["tasks"] for a in ("uniform", *places)]
 
 
-def best_lr(rows: Sequence[dict[str, Any]], task: str, budget: str, arm: str) -> tuple[float, bool]:
-    """The learning rate of an arm with the lowest validation loss, and whether it is an edge of the grid."""
+def best_lr(
+    rows: Sequence[dict[str, Any]], task: str, budget: str, arm: str, grid: Sequence[float] = ()
+) -> tuple[float, bool]:
+    """The learning rate of an arm with the lowest validation loss, and whether it is an edge of the grid.
+
+    SystemExit where a rate of the grid has no row yet.
+    """
     found = {r["lr"]: r["loss"] for r in rows if (r["stage"], r["task"], r.get("budget"), r["arm"]) ==
              ("lrs", task, budget, arm)}  # fmt: skip
-    if not found:
-        raise SystemExit(f"the stage lrs has no rows of {arm} on {task} yet")
+    if not found or set(grid) - set(found):
+        raise SystemExit(f"the stage lrs has not all rows of {arm} on {task} yet")
     best = min(found, key=lambda lr: found[lr])
     return best, best in (min(found), max(found))
 
@@ -226,28 +239,34 @@ def measure(
 def contrasts(plan: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[str]:
     """The primary contrast, if there is one, and the others: difference, interval, p.
 
-    None before all seeds of all tasks are there.
+    None before all seeds of all tasks are there. Last, where there are rows of the stage same_rate, MLP alone against
+    uniform at MLP's learning rates, which no correction knows of.
     """
     from lorascope.analysis.paired import interval, p_values
     from lorascope.analysis.statistics import holm
 
     losses = {(r["task"], r["arm"], r["seed"]): r["loss"] for r in rows if r["stage"] == "confirm"}
     seeds, lines, others = plan["confirm"]["seeds"], [], []
+
+    def line(one: str, two: str, given: dict[tuple[str, str, int], float]) -> tuple[str, float]:
+        d = np.array([np.mean([given[t, one, s] - given[t, two, s] for t in plan["tasks"]]) for s in seeds])
+        low, high = interval(d)
+        found = f"{len(seeds)} | {d.mean():+.4f} | {low:+.4f} to {high:+.4f} |"
+        return f"| {one} - {two} | {found}", float(p_values(d[None])[0])
+
     first = [plan["primary"]] if plan["primary"] else []
     for place, (one, two) in enumerate([*first, *plan["contrasts"]]):
-        keys = [(t, s) for s in seeds for t in plan["tasks"]]
-        if not all((t, arm, s) in losses for t, s in keys for arm in (one, two)):
+        if not all((t, arm, s) in losses for s in seeds for t in plan["tasks"] for arm in (one, two)):
             return ["contrasts: not all rows of the stage confirm are there yet"]
-        d = np.array([np.mean([losses[t, one, s] - losses[t, two, s] for t in plan["tasks"]]) for s in seeds])
-        low, high = interval(d)
-        p = float(p_values(d[None])[0])
-        lines.append(f"| {one} - {two} | {len(seeds)} | {d.mean():+.4f} | {low:+.4f} to {high:+.4f} |")
-        if place >= len(first):
-            others.append(p)
-        else:
-            lines[0] += f" {p:.4f} (primary) |"
+        text, p = line(one, two, losses)
+        lines.append(f"{text} {p:.4f} (primary) |" if place < len(first) else text)
+        others += [] if place < len(first) else [p]
     for place, p in enumerate(holm(np.array(others)), start=len(first)):
         lines[place] += f" {p:.4f} (Holm) |"
+    again = {(r["task"], r["arm"], r["seed"]): r["loss"] for r in rows if r["stage"] == "same_rate"}
+    if again:
+        text, p = line("mlp_only", "uniform", losses | again)
+        lines.append(f"{text.replace('uniform', 'uniform at the same learning rates')} {p:.4f} (not in the plan) |")
     return ["| contrast | seeds | nats per answer token | 95 % interval | p |", "|---" * 5 + "|", *lines]
 
 
@@ -260,12 +279,9 @@ def table(plan: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[str]:
             if not mine:
                 continue
             lines += [
-                "",
-                f"{stage}, {task}",
-                "",
-                "| arm | lr | runs | mean | minus uniform | range over seeds |",
-                "|---" * 6 + "|",
-            ]
+                "", f"{stage}, {task}", "",
+                "| arm | lr | runs | mean | minus uniform | 95 % interval | range over seeds |", "|---" * 7 + "|",
+            ]  # fmt: skip
             for arm, lr in dict.fromkeys((r["arm"], r["lr"]) for r in mine):
                 lines.append(
                     _line(mine, arm, lr, edge=stage != "screen" and best_lr(rows, task, mine[0]["budget"], arm)[1])
@@ -294,9 +310,18 @@ def gaps(rows: Sequence[dict[str, Any]], arm: str, lr: float) -> list[float]:
 
 
 def _line(rows: Sequence[dict[str, Any]], arm: str, lr: float, *, edge: bool) -> str:
-    own, d = [r["loss"] for r in rows if (r["arm"], r["lr"]) == (arm, lr)], gaps(rows, arm, lr)
-    gap = f"{np.mean(d):+.4f} | {min(d):+.4f} to {max(d):+.4f}" if d else "- | -"
-    return f"| {arm} | {lr:g}{' (edge)' if edge else ''} | {len(own)} | {np.mean(own):.4f} | {gap} |"
+    from lorascope.analysis.paired import FEWEST, interval
+
+    own, d = [r for r in rows if (r["arm"], r["lr"]) == (arm, lr)], np.array(gaps(rows, arm, lr))
+    gap = ["-", "-", "-"]
+    if len(d):
+        gap[0], gap[2] = f"{d.mean():+.4f}", f"{d.min():+.4f} to {d.max():+.4f}"
+        if len(d) >= FEWEST:
+            gap[1] = "{:+.4f} to {:+.4f}".format(*interval(d))
+    # What "chosen" is differs between tasks.
+    name = arm if (what := own[0].get("allocation", arm)) == arm else f"{arm}: {what}"
+    mean = np.mean([r["loss"] for r in own])
+    return f"| {name} | {lr:g}{' (edge)' if edge else ''} | {len(own)} | {mean:.4f} | {' | '.join(gap)} |"
 
 
 # ---- at the command line ---------------------------------------------------------------------------------------------

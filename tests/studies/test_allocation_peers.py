@@ -128,16 +128,19 @@ def test_the_screen_has_both_learning_rates_and_no_interval_of_two_seeds():
     assert "two seeds have no interval" in figure.texts[-1].get_text()
 
 
-def test_the_picture_of_prediction_has_a_dot_of_each_kind_for_every_score():
+def test_the_picture_of_prediction_has_dots_for_every_score_and_for_the_number_of_weights():
     plan = {**STUDY, "prediction": {**STUDY["prediction"], "tasks": ["wikisql"], "kinds": ["q"]}}
     scores = {f"model.layers.{i}.self_attn.q_proj": float(i) for i in range(8)}
-    made = {"wikisql": {"main": {"scores": {"signal": scores, "bad": dict.fromkeys(scores, float("nan"))}}}}
+    weights = {path: 2.0 if i < 6 else 20.0 for i, path in enumerate(scores)}
+    every = {"signal": scores, "bad": dict.fromkeys(scores, float("nan")), "weights": weights}
+    made = {"wikisql": {"main": {"scores": every}}}
     uniform = {"untrained": 3.0, "loss": 1.0, "without": {f"q.{b}": 1.0 + b for b in range(4)}}
     rows = [{"stage": "prediction", "task": "wikisql", "arm": "uniform", **uniform}]
     rows += [{"stage": "prediction", "task": "wikisql", "arm": f"q.{b}", "loss": 2.0 + b} for b in range(4)]
     (ax,) = plots.prediction(plan, rows, made).axes
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["signal"]
-    assert [np.round(line.get_xdata(), 9).tolist() for line in ax.lines[:2]] == [[-1.0], [1.0]]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["signal", "number of weights"]
+    # Of the number of weights the tied ranks 2, 2, 2, 4 against 4, 3, 2, 1; by hand in test_correlations_by_hand.
+    assert [np.round(line.get_xdata(), 3).tolist() for line in ax.lines[:2]] == [[-1.0, -0.775], [-0.4]]
 
 
 @pytest.mark.slow

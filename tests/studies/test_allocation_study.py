@@ -58,8 +58,29 @@ def test_an_arm_is_chosen_on_the_other_tasks_and_its_learning_rate_on_validation
     assert study.best_lr(rows, "samsum", "main", "chosen") == (0.01, False)
     with pytest.raises(SystemExit, match="screen has not all rows"):
         study.chosen(PLAN, rows[:5], "wikisql", "ours")
-    with pytest.raises(SystemExit, match="no rows of uniform"):
-        study.runs_of(PLAN, "confirm", ())
+    lrs = [row for row in rows if row["stage"] == "lrs"]
+    for there in ((), lrs[1:], lrs[:-1]):  # two of three learning rates are no choice
+        with pytest.raises(SystemExit, match="lrs has not all rows of"):
+            [study.runs_of(PLAN, stage, there) for stage in ("confirm", "second")]
+
+
+def test_after_the_plan_uniform_gets_mlps_learning_rate_where_it_had_another(rows):
+    assert study.runs_of(PLAN, "same_rate", rows) == []
+    moved = [dict(row) for row in rows]
+    for row in moved:
+        if (row["stage"], row["task"], row["arm"], row["lr"]) == ("lrs", "samsum", "mlp_only", 0.003):
+            row["loss"] = 0.0
+    runs = study.runs_of(PLAN, "same_rate", moved)
+    assert [(run["task"], run["arm"], run["lr"]) for run in runs] == [("samsum", "uniform", 0.003)] * 8
+    even = {r["seed"]: r["loss"] for r in rows if (r["stage"], r["task"], r["arm"]) == ("confirm", "samsum", "uniform")}
+    again = [{**run, "plan": "x", "loss": even[run["seed"]] - 0.4} for run in runs]
+    before, after = study.contrasts(PLAN, rows), study.contrasts(PLAN, [*rows, *again])
+    assert after[:-1] == before
+    said = next(line for line in before if line.startswith("| mlp_only - uniform |"))
+    assert after[-1].startswith("| mlp_only - uniform at the same learning rates | 8 |")
+    assert after[-1].endswith("(not in the plan) |")
+    shift = [float(line.split("|")[3]) for line in (said, after[-1])]
+    assert shift[1] - shift[0] == pytest.approx(0.1)  # 0.4 in one of four tasks
 
 
 def test_contrasts_are_over_seeds_and_come_when_all_rows_are_there(rows):
@@ -98,15 +119,24 @@ def test_runs_go_on_where_they_were_and_a_line_that_was_cut_is_dropped(tmp_path)
 
 
 def test_correlations_by_hand():
-    from predictions import correlations
+    from predictions import correlated, correlations
 
     plan = {**PLAN["prediction"], "tasks": ["t"], "kinds": ["q"], "bands": 4}
     scores = {f"model.layers.{i}.self_attn.q_proj": float(i) for i in range(8)}
-    made = {"t": {"main": {"scores": {"signal": scores, "bad": dict.fromkeys(scores, float("nan"))}}}}
+    weights = {path: 2.0 if i < 6 else 20.0 for i, path in enumerate(scores)}
+    every = {"signal": scores, "bad": dict.fromkeys(scores, float("nan")), "weights": weights}
+    made = {"t": {"main": {"scores": every}}}
     uniform = {"untrained": 3.0, "loss": 1.0, "without": {f"q.{b}": 1.0 + b for b in range(4)}}
     rows = [{"stage": "prediction", "task": "t", "arm": "uniform", **uniform}]
     rows += [{"stage": "prediction", "task": "t", "arm": f"q.{b}", "loss": 2.0 + b} for b in range(4)]
-    assert correlations(plan, rows, made)[2:] == ["| t | signal | -1.00 | +1.00 | 4 |"]
+    found = {(v["score"], v["per"]): v for v in correlated(plan, rows, made)}
+    assert set(found) == {("signal", "sum"), ("signal", "weight"), ("weights", "sum")}
+    assert (found["signal", "sum"]["gain"], found["signal", "sum"]["knock_out"]) == pytest.approx((-1, 1))
+    # Per weight 1/4, 5/4, 9/4, 13/40: ranks 1, 3, 4, 2 against 4, 3, 2, 1, so 1 - 6 (9 + 0 + 4 + 1) / 60.
+    assert found["signal", "weight"]["gain"] == pytest.approx(-0.4)
+    low, high = found["signal", "weight"]["gain_interval"]
+    assert -1 <= low < -0.4 < high <= 1
+    assert correlations(plan, rows, made)[2].startswith("| t | signal | sum | -1.00 [-1.00, ")
 
 
 @pytest.mark.slow
