@@ -133,3 +133,46 @@ def test_a_plan_starts_nothing(place, lorascope):
     missing = lorascope("recommend nowhere --budget r=2")
     assert missing.code == 2
     assert "error[no-profile]" in missing.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "target"),
+    [
+        ("", "both"),
+        ("--preset e2e_mlp", "mlp_only"),
+        ("--preset e2e_attention", "attention_only"),
+        ("--preset e2e_mlp --target both", "both"),
+        ("profile", "attention_qv"),
+        ("profile --preset e2e_mlp", "mlp_only"),
+    ],
+)
+def test_the_target_is_the_one_typed_the_presets_the_profiles_or_both(tmp_path, monkeypatch, lorascope, typed, target):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "profile").mkdir()
+    about = {"model": "embedded", "dataset": "e2e_nlg", "options": {"target": "attention_qv"}}
+    (tmp_path / "profile" / "profile.json").write_text(json.dumps({"about": about}))
+    shown = lorascope(f"recommend {typed} --data_source builtin --plan")
+    assert shown.code == 0, shown.err
+    assert f"r=8 of {target}\n" in shown.out
+    text = " ".join(lorascope("recommend --help").out.split())
+    assert "embedding and head (default: the preset's, else the profile's, else both)" in text
+
+
+def test_a_proof_is_not_replaced_by_a_recommendation_without_one(tmp_path, monkeypatch, lorascope):
+    monkeypatch.chdir(tmp_path)
+    told = tmp_path / "adapter" / "recommendation.json"
+    told.parent.mkdir()
+    told.write_text(json.dumps({"proof": {"words": ["mlp_only against uniform: better"]}}))
+    line = "recommend --model embedded --dataset e2e_nlg --data_source builtin"
+    shown = lorascope(line)
+    assert shown.code == 2
+    assert "error[other-run]: adapter holds a recommendation with its proof (mlp_only against uniform: better)" in (
+        " ".join(shown.err.split())
+    )
+    assert f"try: lorascope {line} --prove   (go on with it)" in shown.err
+    assert "try: --output OTHER" in shown.err
+    assert not (tmp_path / "adapter_profile").exists()
+    for allowed in ("--prove", "--output other"):
+        assert lorascope(f"{line} {allowed} --plan").code == 0
+    told.write_text(json.dumps({"proof": None}))
+    assert lorascope(f"{line} --plan").code == 0

@@ -86,6 +86,16 @@ def test_a_proof_heads_the_page_with_its_interval(tmp_path):
     assert proof["rounds"] == [["20", "mlp_only", "0.01", 1.5], ["20", "uniform", "0.003", 1.75]]
 
 
+def test_a_proof_in_which_something_diverged_is_words_without_a_picture(tmp_path):
+    words = ["mlp_only against uniform: undecided, since mlp_only at 0.01 diverged at seed 2"]
+    lost = {"effect": None, "ci_low": None, "ci_high": None, "differences": [-0.2, None, -0.3], "words": words}
+    (source,) = unpack(recommendation_page(make(tmp_path, PROOF | lost)))[0]["sources"]
+    assert source["verdict"][2] == f"Proof: {words[0]}."
+    assert source["sure"][0] == "nothing was decided"
+    assert source["choice"]["proof"]["effect"] is None
+    assert source["choice"]["proof"]["words"] == words
+
+
 def test_a_recommendation_that_cannot_be_read_is_named(tmp_path):
     adapter = make(tmp_path)
     (adapter / "recommendation.json").write_text("{}")
