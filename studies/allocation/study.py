@@ -264,7 +264,7 @@ def contrasts(plan: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[str]
     for place, p in enumerate(holm(np.array(others)), start=len(first)):
         lines[place] += f" {p:.4f} (Holm) |"
     again = {(r["task"], r["arm"], r["seed"]): r["loss"] for r in rows if r["stage"] == "same_rate"}
-    if again:
+    if again and len(again) == len({task for task, _, _ in again}) * len(seeds):
         text, p = line("mlp_only", "uniform", losses | again)
         lines.append(f"{text.replace('uniform', 'uniform at the same learning rates')} {p:.4f} (not in the plan) |")
     return ["| contrast | seeds | nats per answer token | 95 % interval | p |", "|---" * 5 + "|", *lines]
