@@ -21,7 +21,7 @@ NAMES = (
     "controlled_pair",
 )  # fmt: skip
 EXECUTORS = ("local", "ray")
-_NOT_OF_A_STUDY = ("dataset", "seed", "target", "budget", "allocation", "experiment_name", "output_dir", "overwrite")
+_NOT_OF_A_STUDY = ("dataset", "seed", "target", "allocation", "experiment_name", "output_dir", "overwrite")
 
 
 def study_options() -> list[Option]:

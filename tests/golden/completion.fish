@@ -221,6 +221,7 @@ complete -c lorascope -n '__fish_seen_subcommand_from study' -l no_trust_remote_
 complete -c lorascope -n '__fish_seen_subcommand_from study' -l r -r
 complete -c lorascope -n '__fish_seen_subcommand_from study' -l lora_alpha -r
 complete -c lorascope -n '__fish_seen_subcommand_from study' -l lora_dropout -r
+complete -c lorascope -n '__fish_seen_subcommand_from study' -l budget -r
 complete -c lorascope -n '__fish_seen_subcommand_from study' -l batch_size -r
 complete -c lorascope -n '__fish_seen_subcommand_from study' -l grad_accum -r
 complete -c lorascope -n '__fish_seen_subcommand_from study' -l max_steps -r

@@ -108,6 +108,19 @@ def test_settings_of_the_command_line_go_over_the_common_ones(grid):
             with_settings(grid, {flag: "1"}, None)
 
 
+def test_a_budget_goes_to_the_arms_that_have_one(grid):
+    grid = replace(grid, arms={**grid.arms, "small": {"target": "mlp_only", "budget": "r=2"}})
+    study = with_settings(grid, {"budget": "params=20k"}, None)
+    assert study.arms == {**grid.arms, "small": {"target": "mlp_only", "budget": "params=20k"}}
+    with pytest.raises(ConfigError, match="another number for every target") as caught:
+        with_settings(grid, {"budget": "r=4"}, None)
+    assert caught.value.tries == ("--budget like=attention_only+mlp_only:r=4",)
+    with pytest.raises(ConfigError, match="no arm of study rank_comparison has a budget"):
+        with_settings(STUDIES["rank_comparison"](), {"budget": "params=20k"}, None)
+    common = replace(grid, common={**grid.common, "budget": "params=9k"}, arms={"mlp": {"target": "mlp_only"}})
+    assert with_settings(common, {"budget": "r=4"}, None).common["budget"] == "r=4"
+
+
 def test_the_controlled_pair_stays_generated_where_data_come_from_a_folder():
     study = with_settings(STUDIES["controlled_pair"](), {"data_dir": "data"}, None)
     assert {t.config.data.data_dir for t in main_trials(study, HERE, Choices())} == {None}

@@ -18,6 +18,7 @@ from lorascope.models.selection import select
 from lorascope.report.terminal import Console
 from lorascope.runs.adapting import budget_of
 from lorascope.studies.builtin import STUDIES
+from lorascope.studies.design import with_settings
 from lorascope.studies.planning import plan_study
 
 
@@ -52,6 +53,14 @@ def test_every_form_of_a_budget_is_met_in_a_study_and_shown_beside_what_trains(g
     assert plan["parameters"]["rank"] == 5 * mlp
     assert lines["plain"][-3:] == ["-", "-", f"{2 * mlp:,}"]
     assert re.search(r"asked +used +trained", " ".join(lines["arm"]))
+
+
+def test_a_budget_from_the_command_line_makes_the_groups_equal_too(tmp_path):
+    study = with_settings(STUDIES["lora_sensitivity"](), {"budget": "like=attention_only+mlp_only:r=3"}, None)
+    counts = set(plan_study(study, tmp_path / "study", 1, Console(quiet=True))["parameters"].values())
+    before = plan_study(STUDIES["lora_sensitivity"](), tmp_path / "other", 1, Console(quiet=True))["parameters"]
+    assert len(counts) == 1
+    assert 0.3 < counts.pop() / before["mlp"] < 0.4  # 3 of 8
 
 
 @pytest.mark.parametrize("name", ["lora_sensitivity", "hypothesis_3", "controlled_pair"])

@@ -180,7 +180,13 @@ def settings_of(study: Study, task: str, arm: str) -> dict[str, str | bool]:
 
 
 def with_settings(study: Study, given: Settings, seeds: tuple[int, ...] | None) -> Study:
-    """The study with settings from a command line over its common ones. ConfigError for those that make its arms."""
+    """The study with settings from a command line over its common ones. ConfigError for those that make its arms.
+
+    A budget goes to every arm that has one, if it is not a common setting.
+    """
+    given, arms = dict(given), study.arms
+    if "budget" in given and "budget" not in study.common:
+        arms = _at_budget(study, str(given.pop("budget")))
     for flag in given:
         owner = next((name for name, own in {**study.tasks, **study.arms}.items() if flag in own), None)
         if owner is not None or flag in ("dataset", "seed"):
@@ -197,9 +203,22 @@ def with_settings(study: Study, given: Settings, seeds: tuple[int, ...] | None) 
         study,
         common={**common, **given},
         tasks=tasks,
+        arms=arms,
         seeds=seeds or study.seeds,
         lrs=() if "lr" in given else study.lrs,
     )
+
+
+def _at_budget(study: Study, budget: str) -> dict[str, Settings]:
+    """The arms, those with a budget at this one. ConfigError where there are none, or it would tell them apart."""
+    shared = [name for name, own in study.arms.items() if "budget" in own]
+    if not shared:
+        what = f"no arm of study {study.name} has a budget that --budget could replace"
+        raise ConfigError("flags-exclude", what, "leave it out", "a study file with arms of one budget")
+    if budget.strip().startswith("r="):
+        what = f"--budget {budget} is another number for every target, and arms of study {study.name} share one"
+        raise ConfigError("flags-exclude", what, f"--budget like=attention_only+mlp_only:{budget.strip()}")
+    return {name: {**own, **({"budget": budget} if name in shared else {})} for name, own in study.arms.items()}
 
 
 def jobs_of(trials: list[Trial]) -> Iterator[Trial]:
