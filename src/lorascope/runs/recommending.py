@@ -72,10 +72,7 @@ class Recommendation:
         if not self.preference.decided:
             said = f"No preference found. Use uniform: {used}. {self.preference}"
         else:
-            said = (
-                f"Use uniform: {used}. {self.preference} That other ranks beat even ones for that reason has not been "
-                "shown."
-            )
+            said = f"Use uniform: {used}. {self.preference} Ranks by a profile lost to even ones where it was studied."
         if METHOD not in self.candidates and _applies(self.preference, self.targets):
             why = self.left_out.get(METHOD, "the profile or the target lacks what it is made of")
             said += f" {METHOD}, which would be recommended, is no candidate: {why}."
