@@ -91,6 +91,8 @@ def test_what_is_left_out_stands_in_the_notes_and_in_the_record(recommended):
         ("up", 1.2, 1.5, "uniform"),  # what stands out less than with wrong answers is no preference for it
         ("q", 2.0, 1.5, "uniform"),
         ("q", 0.5, None, "mlp_only"),
+        ("k", 2.0, 1.5, "uniform"),  # of the profile, and not of the target
+        ("k", 0.5, 1.5, "uniform"),
     ],
 )
 def test_mlp_alone_is_recommended_where_the_preference_is_for_the_mlp(recommended, kind, times, control, method):

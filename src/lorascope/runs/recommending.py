@@ -162,8 +162,8 @@ def _applies(seen: Preference, targets: Sequence[TargetModule]) -> bool:
     if not seen.decided or METHOD not in PLAIN:
         return seen.decided
     more = seen.times > (1.0 if seen.control is None else seen.control)
-    group = next(target.group for target in targets if target.projection == seen.kind)
-    return (group == PLAIN[METHOD]) == more
+    groups = {target.group for target in targets if target.projection == seen.kind}  # none: outside of the target
+    return bool(groups) and (PLAIN[METHOD] in groups) == more
 
 
 def _refuse_unseen(profile: SensitivityProfile, targets: Sequence[TargetModule], target: str, base_model: str) -> None:
